@@ -1,0 +1,272 @@
+/*
+ * gabbro.h - the public interface of libgabbro: run a GPT-family language model on any Vulkan device.
+ *
+ * Three kinds of object:
+ *
+ *   gab_tokenizer   the vocabulary of a model file; needs no device. Immutable, safe to share between threads.
+ *   gab_engine      a device with a model on it. Its configuration never changes; safe to share between threads. It owns
+ *                   one scheduler thread, which forms the steps (batches) of all its sessions.
+ *   gab_session     one conversation: its token history, its KV pages, its sampler. Many per engine. A session's
+ *                   functions may be called from any thread, one caller at a time for feed / next / logits; cancel at
+ *                   any time.
+ *
+ * Conventions. Functions that can fail return gab_status; outputs are written only on GAB_OK unless said otherwise.
+ * What went wrong is said once, in a sentence that names the file, field, value and remedy, to the log callback, and kept
+ * for gab_last_error() of the calling thread. Structs of options come from their gab_*_default() function, which fills
+ * struct_size; unknown newer fields are then never read. Destroy functions take the address of the pointer, accept NULL,
+ * and set it to NULL. The library never prints, exits, or aborts on input. All text is UTF-8.
+ */
+#ifndef GABBRO_H
+#define GABBRO_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(GAB_BUILD_SHARED)
+#define GAB_API __attribute__((visibility("default")))
+#else
+#define GAB_API
+#endif
+
+#define GAB_VERSION_MAJOR 0
+#define GAB_VERSION_MINOR 1
+#define GAB_VERSION_PATCH 0
+
+/* ---- status, log, progress ------------------------------------------------------------------------------------------- */
+
+/* X(name, text): the one list of results. */
+#define GAB_STATUS_LIST(X)                                                                                             \
+    X(OK, "ok")                                                                                                        \
+    X(ERROR_ARGUMENT, "invalid argument")                                                                              \
+    X(ERROR_FILE, "file cannot be read or written")                                                                    \
+    X(ERROR_FORMAT, "file is damaged or not of the expected format")                                                   \
+    X(ERROR_UNSUPPORTED, "not supported")                                                                              \
+    X(ERROR_HOST_MEMORY, "out of host memory")                                                                         \
+    X(ERROR_DEVICE_MEMORY, "does not fit the device")                                                                  \
+    X(ERROR_NO_DEVICE, "no such Vulkan device")                                                                        \
+    X(ERROR_DEVICE_LOST, "device lost")                                                                                \
+    X(ERROR_VULKAN, "Vulkan call failed")                                                                              \
+    X(ERROR_LIMIT, "limit reached")                                                                                    \
+    X(ERROR_CONTEXT_FULL, "context is full")                                                                           \
+    X(ERROR_CANCELLED, "cancelled")
+
+typedef enum gab_status {
+#define GAB_STATUS_ENUM(name, text) GAB_##name,
+    GAB_STATUS_LIST(GAB_STATUS_ENUM)
+#undef GAB_STATUS_ENUM
+} gab_status;
+
+/* The status in words, never NULL. */
+GAB_API const char *gab_status_text(gab_status status);
+
+/* The sentence of the last failure seen by the calling thread ("" if none). Valid until the thread's next call. */
+GAB_API const char *gab_last_error(void);
+
+/* "0.1.0" */
+GAB_API const char *gab_version(void);
+
+typedef enum gab_log_level { GAB_LOG_ERROR, GAB_LOG_WARNING, GAB_LOG_INFO, GAB_LOG_DEBUG } gab_log_level;
+
+/* Called with one finished line, without a newline. May come from any thread, never from two at once per object. */
+typedef void (*gab_log_fn)(void *user, gab_log_level level, const char *message);
+
+/* Long work: `stage` is a short phrase ("loading weights"), done of total in bytes or items. From the calling thread. */
+typedef void (*gab_progress_fn)(void *user, const char *stage, uint64_t done, uint64_t total);
+
+/* ---- devices --------------------------------------------------------------------------------------------------------- */
+
+typedef enum gab_device_kind {
+    GAB_DEVICE_OTHER,
+    GAB_DEVICE_CPU,
+    GAB_DEVICE_VIRTUAL,
+    GAB_DEVICE_INTEGRATED,
+    GAB_DEVICE_DISCRETE,
+} gab_device_kind;
+
+typedef struct gab_device_info {
+    uint32_t index;         /* what -d takes */
+    char name[256];         /* as the driver says it */
+    char driver[256];       /* driver name and version */
+    char uuid[37];          /* device UUID, 8-4-4-4-12 hexadecimal digits */
+    gab_device_kind kind;   /* */
+    uint32_t api_version;   /* Vulkan version, VK_MAKE_API_VERSION */
+    uint64_t memory_total;  /* bytes of the largest device-local heap */
+    uint64_t memory_free;   /* bytes the driver says are free there; equal to memory_total when it says nothing */
+    uint32_t subgroup_size; /* invocations */
+    bool unified_memory;    /* weights can be written in place, without a staging copy */
+    bool usable;            /* Vulkan 1.2 with a compute queue */
+    bool is_default;        /* what gab_engine_create takes without a name */
+} gab_device_info;
+
+/* All Vulkan devices, in loader order. *devices is to be freed with gab_device_list_free. Fails with NO_DEVICE when there is
+ * no Vulkan loader or no device. Thread safe. */
+GAB_API gab_status gab_device_list(gab_device_info **devices, size_t *n_device, gab_log_fn log, void *log_user);
+GAB_API void gab_device_list_free(gab_device_info **devices);
+GAB_API const char *gab_device_kind_text(gab_device_kind kind);
+
+/* ---- tokenizer ------------------------------------------------------------------------------------------------------- */
+
+typedef struct gab_tokenizer gab_tokenizer;
+typedef struct gab_text_stream gab_text_stream;
+
+/* Reads the vocabulary of a GGUF file. */
+GAB_API gab_status gab_tokenizer_open(const char *model_path, gab_log_fn log, void *log_user, gab_tokenizer **tokenizer);
+GAB_API void gab_tokenizer_destroy(gab_tokenizer **tokenizer);
+
+GAB_API uint32_t gab_tokenizer_n_vocab(const gab_tokenizer *tokenizer);
+GAB_API int32_t gab_tokenizer_bos(const gab_tokenizer *tokenizer); /* -1: none */
+GAB_API int32_t gab_tokenizer_eos(const gab_tokenizer *tokenizer); /* -1: none */
+
+/* True when a model ends its answer with this token (end of text, end of turn). */
+GAB_API bool gab_tokenizer_is_end(const gab_tokenizer *tokenizer, int32_t token);
+
+/* Text to tokens. `text` need not be zero-terminated and may hold any bytes; with parse_special, the spelled-out special
+ * tokens of the vocabulary ("<|endoftext|>") become single tokens. *tokens is malloc'ed, to be freed with
+ * gab_tokens_free. add_bos puts the start token in front where the file asks for one. */
+GAB_API gab_status gab_tokenizer_encode(const gab_tokenizer *tokenizer, const char *text, size_t n_byte, bool add_bos,
+                                        bool parse_special, int32_t **tokens, size_t *n_token);
+GAB_API void gab_tokens_free(int32_t **tokens);
+
+/* The bytes of one token: pointer into the tokenizer, not zero-terminated, possibly part of a UTF-8 character. NULL for an
+ * id outside the vocabulary. Control tokens have no bytes unless with_special. */
+GAB_API const char *gab_tokenizer_piece(const gab_tokenizer *tokenizer, int32_t token, bool with_special, size_t *n_byte);
+
+/* A stream of tokens to UTF-8 text: holds back the bytes of a character until it is whole; bytes that can never become one
+ * come out as U+FFFD. push returns text owned by the stream, zero-terminated, valid until the next call; finish returns
+ * what is left. */
+GAB_API gab_status gab_text_stream_create(const gab_tokenizer *tokenizer, gab_text_stream **stream);
+GAB_API void gab_text_stream_destroy(gab_text_stream **stream);
+GAB_API const char *gab_text_stream_push(gab_text_stream *stream, int32_t token);
+GAB_API const char *gab_text_stream_finish(gab_text_stream *stream);
+
+/* ---- engine ---------------------------------------------------------------------------------------------------------- */
+
+typedef struct gab_engine gab_engine;
+typedef struct gab_session gab_session;
+
+typedef enum gab_kv_type { GAB_KV_F16, GAB_KV_F32 } gab_kv_type;
+
+/* EXACT: f32 activations, products and sums. FAST: variants with narrower products where the device has them and they
+ * measure faster. */
+typedef enum gab_precision { GAB_PRECISION_FAST, GAB_PRECISION_EXACT } gab_precision;
+
+typedef struct gab_engine_options {
+    size_t struct_size;
+    const char *model_path;    /* GGUF file; required */
+    const char *device;        /* index, part of the name (any case) or UUID; NULL: GABBRO_DEVICE, else the fastest kind */
+    uint32_t context;          /* positions a session can hold; 0: the model's own, or less if memory is short */
+    uint32_t n_session;        /* sessions that can exist at once, 1..16; default 8 */
+    gab_kv_type kv;            /* type of the KV cache; default F16 */
+    gab_precision precision;   /* default FAST */
+    uint32_t submit_budget_ms; /* longest submit; default 100 */
+    const char *variant;       /* NULL: by the device; "lane" or "group" forces a family of kernels (tests, bench) */
+    uint64_t shard_bytes_max;  /* 0: the device's limits; else a smaller bound for one binding (tests) */
+    bool staging;              /* true: upload through staging even where weights could be written in place (tests) */
+    gab_log_fn log;            /* may be NULL */
+    void *log_user;
+    gab_progress_fn progress; /* may be NULL */
+    void *progress_user;
+} gab_engine_options;
+
+typedef struct gab_engine_info {
+    char model_name[128];
+    char architecture[32];
+    char device[256];
+    char driver[256];
+    char variants[17];      /* hash of the kernel variants in use, 16 hexadecimal digits */
+    uint32_t n_vocab, n_embd, n_layer, n_head, n_ctx_train;
+    uint32_t context;       /* positions a session can hold */
+    uint64_t weight_bytes;  /* on the device */
+    uint64_t kv_bytes;      /* on the device, now */
+    double load_ms;         /* gab_engine_create, from call to return */
+    bool executes;          /* false: the device computes nothing (a compile-only driver); results are meaningless */
+} gab_engine_info;
+
+GAB_API gab_engine_options gab_engine_options_default(void);
+
+/* Opens the device, plans memory, loads the weights, records the plans. Blocks. */
+GAB_API gab_status gab_engine_create(const gab_engine_options *options, gab_engine **engine);
+
+/* Sessions must be destroyed first. */
+GAB_API void gab_engine_destroy(gab_engine **engine);
+GAB_API void gab_engine_get_info(const gab_engine *engine, gab_engine_info *info);
+GAB_API const gab_tokenizer *gab_engine_tokenizer(const gab_engine *engine); /* owned by the engine */
+
+/* ---- session --------------------------------------------------------------------------------------------------------- */
+
+/* The sampler, in this order: repetition penalty over the last 64 tokens, temperature, top-k, top-p, min-p, draw. */
+typedef struct gab_sampling {
+    float temperature;    /* 0: greedy (the largest logit, the lower id on a tie); default 0.8 */
+    uint32_t top_k;       /* keep the k largest; 0: all; default 40 */
+    float top_p;          /* keep the smallest set with this mass; 1: all; default 0.95 */
+    float min_p;          /* drop what is less likely than this times the likeliest; 0: none; default 0.05 */
+    float repeat_penalty; /* 1: none (default). Logits of seen tokens: divided by it when positive, else multiplied */
+    uint64_t seed;        /* same seed, device, driver and variants: same text */
+} gab_sampling;
+
+typedef struct gab_session_options {
+    size_t struct_size;
+    gab_sampling sampling;
+    bool context_shift; /* context full: drop the oldest half and compute the rest again, instead of stopping */
+    bool ignore_end;    /* do not stop at end tokens (benchmarks) */
+} gab_session_options;
+
+typedef enum gab_stop {
+    GAB_STOP_NONE,      /* a token */
+    GAB_STOP_END,       /* the model ended its text */
+    GAB_STOP_COUNT,     /* as many tokens as asked for */
+    GAB_STOP_CONTEXT,   /* the context is full */
+    GAB_STOP_CANCELLED, /* gab_session_cancel */
+} gab_stop;
+
+typedef struct gab_event {
+    gab_stop stop; /* NONE: `token` was made; else the turn is over and `token` is -1 (END: the end token) */
+    int32_t token;
+} gab_event;
+
+typedef struct gab_session_stats {
+    uint64_t n_prompt; /* tokens computed as prompt in the last turn */
+    uint64_t n_decode; /* tokens made in the last turn */
+    double prompt_ms;  /* from feed to the first token */
+    double decode_ms;  /* from the first token to the last */
+} gab_session_stats;
+
+GAB_API gab_session_options gab_session_options_default(void);
+GAB_API const char *gab_stop_text(gab_stop stop); /* "end", "count", ... */
+
+/* Fails with LIMIT when the engine already holds n_session sessions. */
+GAB_API gab_status gab_session_create(gab_engine *engine, const gab_session_options *options, gab_session **session);
+GAB_API void gab_session_destroy(gab_session **session);
+
+/* A copy of the conversation so far; shares the KV pages with the original until one of them writes. */
+GAB_API gab_status gab_session_fork(gab_session *session, gab_session **copy);
+
+/* Appends tokens to the history and asks for n_predict more; returns at once. Tokens made but not yet taken with next are
+ * kept; it is an error to feed while a turn is running. Fails with CONTEXT_FULL when the tokens do not fit. */
+GAB_API gab_status gab_session_feed(gab_session *session, const int32_t *tokens, size_t n_token, size_t n_predict);
+
+/* Blocks until there is a token, or the turn has ended. Failures of the device arrive here. */
+GAB_API gab_status gab_session_next(gab_session *session, gab_event *event);
+
+/* Ends the running turn soon; next then returns GAB_STOP_CANCELLED. From any thread, and from a signal handler's thread. */
+GAB_API void gab_session_cancel(gab_session *session);
+
+/* Appends tokens to the history and writes their logits: n_token rows of n_vocab floats, row i predicting the token after
+ * tokens[i]. Blocks. chunk: rows a step may hold, 0 for the engine's choice (tests). */
+GAB_API gab_status gab_session_logits(gab_session *session, const int32_t *tokens, size_t n_token, uint32_t chunk,
+                                      float *logits);
+
+/* Forgets all but the first n_token tokens. */
+GAB_API gab_status gab_session_truncate(gab_session *session, size_t n_token);
+GAB_API size_t gab_session_n_token(const gab_session *session);
+GAB_API void gab_session_get_stats(const gab_session *session, gab_session_stats *stats);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

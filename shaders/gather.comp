@@ -1,0 +1,43 @@
+// gather.comp - y[i] (+)= row index(i) of a table, dequantized; index(i) is the token, the position or the output row of the
+// step's i-th row. Run once a shard: rows of other shards are left alone. Grid: parts of a row / LANES, rows.
+#version 450
+#extension GL_GOOGLE_include_directive : require
+#include "args.h"
+
+layout(constant_id = GAB_SPEC_LANES) const uint LANES = 64;
+layout(local_size_x_id = GAB_SPEC_LANES) in;
+layout(push_constant, std430) uniform Push {
+    gab_gather_args args;
+};
+#include "step.glsl"
+#include "weight.glsl"
+layout(std430, binding = 3) buffer Y {
+    vec4 y[];
+};
+layout(std430, binding = 4) readonly buffer Sampled {
+    uint sampled[]; // by slot
+};
+
+uint row_index(uint i) {
+    if (args.index_kind == GAB_INDEX_OUT) return step_now.outs[i].row;
+    if (args.index_kind == GAB_INDEX_POSITION) return step_now.rows[i].position;
+    uint token = step_now.rows[i].token;
+    return token == GAB_TOKEN_SAMPLED ? sampled[step_now.rows[i].slot] : token;
+}
+
+void main() {
+    uint i = gl_WorkGroupID.y;
+    uint part_index = gl_GlobalInvocationID.x;
+    uint n = args.index_kind == GAB_INDEX_OUT ? step_now.n_out : step_now.n_row;
+    if (i >= n || part_index >= args.n_block) return;
+    uint row = row_index(i) - args.first_row; // wraps below the shard, and is then too large
+    if (row >= args.n_row) return;
+
+    uvec4 part = weight_part(row, part_index);
+    float scale = weight_scale(row, part_index);
+    for (uint q = 0; q < WEIGHT_QUADS; q++) {
+        uint at = (i * args.y_stride + part_index * WEIGHT_PART + weight_quad_at(q)) / 4;
+        vec4 value = scale * weight_quad(part, q);
+        y[at] = args.add != 0 ? y[at] + value : value;
+    }
+}

@@ -1,0 +1,60 @@
+// matvec_lane.comp - y = W x for COLS activation rows, one weight row a lane: no shared memory, no barrier. The form for CPU
+// drivers, where all lanes of a group are one vector: activations are read once for all of them. A column's arithmetic does not
+// depend on ROWS or COLS. Grid: weight rows / (LANES * ROWS), folded; z: columns / COLS.
+#version 450
+#extension GL_GOOGLE_include_directive : require
+#extension GL_EXT_control_flow_attributes : require
+#define UNROLL [[unroll]]
+#include "args.h"
+
+layout(constant_id = GAB_SPEC_LANES) const uint LANES = 8;
+layout(constant_id = GAB_SPEC_ROWS) const uint ROWS = 1;
+layout(constant_id = GAB_SPEC_COLS) const uint COLS = 1;
+layout(local_size_x_id = GAB_SPEC_LANES) in;
+layout(push_constant, std430) uniform Push {
+    gab_matmul_args args;
+};
+#include "step.glsl"
+#include "weight.glsl"
+layout(std430, binding = 3) readonly buffer X {
+    vec4 x[];
+};
+#include "matmul_epilogue.glsl"
+
+void main() {
+    uint first_row = folded_group() * LANES * ROWS + gl_LocalInvocationID.x;
+    uint first_col = gl_WorkGroupID.z * COLS;
+    if (first_col >= matmul_columns()) return;
+
+    uint rows[ROWS];
+    float sums[ROWS][COLS];
+    UNROLL for (uint r = 0; r < ROWS; r++) {
+        rows[r] = min(first_row + r * LANES, args.n_row - 1);
+        UNROLL for (uint c = 0; c < COLS; c++) sums[r][c] = 0.0;
+    }
+    for (uint p = 0; p < args.n_block; p++) {
+        // The products of a part are summed before they go into the sum over the row: short chains are more precise.
+        uvec4 parts[ROWS];
+        float scales_of[ROWS], part_sums[ROWS][COLS];
+        UNROLL for (uint r = 0; r < ROWS; r++) {
+            parts[r] = weight_part(rows[r], p);
+            scales_of[r] = weight_scale(rows[r], p);
+            UNROLL for (uint c = 0; c < COLS; c++) part_sums[r][c] = 0.0;
+        }
+        UNROLL for (uint q = 0; q < WEIGHT_QUADS; q++) {
+            vec4 quads[ROWS];
+            UNROLL for (uint r = 0; r < ROWS; r++) quads[r] = weight_quad(parts[r], q);
+            UNROLL for (uint c = 0; c < COLS; c++) {
+                vec4 v = x[((first_col + c) * args.x_stride + p * WEIGHT_PART + weight_quad_at(q)) / 4];
+                UNROLL for (uint r = 0; r < ROWS; r++)
+                    UNROLL for (uint k = 0; k < 4; k++) part_sums[r][c] = fma(quads[r][k], v[k], part_sums[r][c]);
+            }
+        }
+        UNROLL for (uint r = 0; r < ROWS; r++)
+            UNROLL for (uint c = 0; c < COLS; c++) sums[r][c] = fma(scales_of[r], part_sums[r][c], sums[r][c]);
+    }
+    UNROLL for (uint r = 0; r < ROWS; r++)
+        UNROLL for (uint c = 0; c < COLS; c++)
+            if (first_row + r * LANES < args.n_row && first_col + c < matmul_columns())
+                matmul_store(first_row + r * LANES, first_col + c, sums[r][c]);
+}

@@ -1,0 +1,52 @@
+#include "base/error.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+static _Thread_local char last_error[GAB_MESSAGE_MAX];
+
+const char *gab_status_text(gab_status status) {
+    static const char *const text[] = {
+#define STATUS_TEXT(name, words) words,
+        GAB_STATUS_LIST(STATUS_TEXT)
+#undef STATUS_TEXT
+    };
+    size_t i = (size_t)status;
+    return i < sizeof text / sizeof *text ? text[i] : "unknown status";
+}
+
+const char *gab_last_error(void) {
+    return last_error;
+}
+
+const char *gab_version(void) {
+#define STRINGIFY(x) #x
+#define VERSION(a, b, c) STRINGIFY(a) "." STRINGIFY(b) "." STRINGIFY(c)
+    return VERSION(GAB_VERSION_MAJOR, GAB_VERSION_MINOR, GAB_VERSION_PATCH);
+}
+
+void gab_error_set(const char *message) {
+    snprintf(last_error, sizeof last_error, "%s", message);
+}
+
+gab_status gab_fail(const gab_log *log, gab_status status, const char *format, ...) {
+    char message[GAB_MESSAGE_MAX];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(message, sizeof message, format, args);
+    va_end(args);
+    gab_error_set(message);
+    if (log && log->fn) log->fn(log->user, GAB_LOG_ERROR, message);
+    return status;
+}
+
+void gab_log_print(const gab_log *log, gab_log_level level, const char *format, ...) {
+    char message[GAB_MESSAGE_MAX];
+    va_list args;
+    if (!log || !log->fn) return;
+    va_start(args, format);
+    vsnprintf(message, sizeof message, format, args);
+    va_end(args);
+    log->fn(log->user, level, message);
+}

@@ -1,0 +1,162 @@
+#if !defined(_POSIX_C_SOURCE)
+#define _POSIX_C_SOURCE 200809L
+#endif
+#define _FILE_OFFSET_BITS 64
+#include "base/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct gab_file {
+    int fd;
+    char *path;
+    struct stat at_open;
+};
+
+gab_status gab_file_open(const char *path, const gab_log *log, gab_file **file) {
+    gab_status status = GAB_ERROR_HOST_MEMORY;
+    gab_file *f = calloc(1, sizeof *f);
+    if (!f) return gab_fail(log, status, "out of host memory opening %s", path);
+    f->fd = -1;
+    f->path = malloc(strlen(path) + 1);
+    if (!f->path) {
+        gab_fail(log, status, "out of host memory opening %s", path);
+        goto error;
+    }
+    memcpy(f->path, path, strlen(path) + 1);
+    f->fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (f->fd < 0 || fstat(f->fd, &f->at_open) != 0) {
+        status = gab_fail(log, GAB_ERROR_FILE, "cannot open %s: %s", path, strerror(errno));
+        goto error;
+    }
+    if (!S_ISREG(f->at_open.st_mode)) {
+        status = gab_fail(log, GAB_ERROR_FILE, "%s is not a regular file: name a model file (.gguf)", path);
+        goto error;
+    }
+    *file = f;
+    return GAB_OK;
+error:
+    gab_file_close(&f);
+    return status;
+}
+
+void gab_file_close(gab_file **file) {
+    if (!file || !*file) return;
+    if ((*file)->fd >= 0) close((*file)->fd);
+    free((*file)->path);
+    free(*file);
+    *file = NULL;
+}
+
+uint64_t gab_file_size(const gab_file *file) {
+    return (uint64_t)file->at_open.st_size;
+}
+
+const char *gab_file_path(const gab_file *file) {
+    return file->path;
+}
+
+gab_status gab_file_read_at(const gab_file *file, uint64_t offset, void *data, size_t n, const gab_log *log) {
+    char *out = data;
+    if (offset > INT64_MAX || n > INT64_MAX - offset)
+        return gab_fail(log, GAB_ERROR_FORMAT, "%s: offset %" PRIu64 " is beyond any file", file->path, offset);
+    while (n > 0) {
+        ssize_t got = pread(file->fd, out, n > (1u << 30) ? (1u << 30) : n, (off_t)offset);
+        if (got < 0 && errno == EINTR) continue;
+        if (got < 0) return gab_fail(log, GAB_ERROR_FILE, "cannot read %s: %s", file->path, strerror(errno));
+        if (got == 0)
+            return gab_fail(log, GAB_ERROR_FILE,
+                            "%s ends at byte %" PRIu64 ", %zu bytes early: download or copy the file again", file->path,
+                            offset, n);
+        out += got;
+        offset += (uint64_t)got;
+        n -= (size_t)got;
+    }
+    return GAB_OK;
+}
+
+gab_status gab_file_check_unchanged(const gab_file *file, const gab_log *log) {
+    struct stat now;
+    if (stat(file->path, &now) != 0)
+        return gab_fail(log, GAB_ERROR_FILE, "%s is gone: %s", file->path, strerror(errno));
+    const struct stat *then = &file->at_open;
+    if (now.st_size != then->st_size || now.st_ino != then->st_ino || now.st_mtime != then->st_mtime)
+        return gab_fail(log, GAB_ERROR_FILE, "%s has changed since it was loaded: start again", file->path);
+    return GAB_OK;
+}
+
+gab_status gab_file_read_all(const char *path, size_t max, const gab_log *log, char **data, size_t *n) {
+    bool is_stdin = strcmp(path, "-") == 0;
+    FILE *f = is_stdin ? stdin : fopen(path, "rb");
+    if (!f) return gab_fail(log, GAB_ERROR_FILE, "cannot open %s: %s", path, strerror(errno));
+    gab_status status = GAB_OK;
+    size_t used = 0, size = 4096;
+    char *buffer = malloc(size);
+    while (buffer) {
+        used += fread(buffer + used, 1, size - 1 - used, f);
+        if (used < size - 1 || size - 1 > max) break;
+        size *= 2;
+        char *larger = realloc(buffer, size);
+        if (!larger) free(buffer);
+        buffer = larger;
+    }
+    if (!buffer)
+        status = gab_fail(log, GAB_ERROR_HOST_MEMORY, "out of host memory reading %s", path);
+    else if (ferror(f))
+        status = gab_fail(log, GAB_ERROR_FILE, "cannot read %s: %s", path, strerror(errno));
+    else if (used > max)
+        status = gab_fail(log, GAB_ERROR_LIMIT, "%s is larger than %zu bytes", path, max);
+    if (!is_stdin) fclose(f);
+    if (status != GAB_OK) {
+        free(buffer);
+        return status;
+    }
+    buffer[used] = 0;
+    *data = buffer;
+    *n = used;
+    return GAB_OK;
+}
+
+bool gab_file_write_all(const char *path, const void *data, size_t n) {
+    char temporary[4096];
+    int length = snprintf(temporary, sizeof temporary, "%s.%ld.tmp", path, (long)getpid());
+    if (length < 0 || (size_t)length >= sizeof temporary) {
+        errno = ENAMETOOLONG;
+        return false;
+    }
+    FILE *f = fopen(temporary, "wb");
+    if (!f) return false;
+    bool ok = fwrite(data, 1, n, f) == n;
+    ok = (fclose(f) == 0) && ok;
+    ok = ok && rename(temporary, path) == 0;
+    if (!ok) {
+        int saved = errno;
+        remove(temporary);
+        errno = saved;
+    }
+    return ok;
+}
+
+static bool make_folder(const char *path) {
+    return mkdir(path, 0777) == 0 || errno == EEXIST;
+}
+
+bool gab_cache_folder(char *path, size_t size) {
+    const char *xdg = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    int n;
+    if (xdg && xdg[0] == '/')
+        n = snprintf(path, size, "%s", xdg);
+    else if (home && home[0] == '/')
+        n = snprintf(path, size, "%s/.cache", home);
+    else
+        return false;
+    if (n < 0 || (size_t)n + sizeof "/gabbro" > size || !make_folder(path)) return false;
+    memcpy(path + n, "/gabbro", sizeof "/gabbro");
+    return make_folder(path);
+}

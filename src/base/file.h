@@ -1,0 +1,32 @@
+/*
+ * file.h - files by positioned reads, and the folders of the user.
+ */
+#ifndef GAB_BASE_FILE_H
+#define GAB_BASE_FILE_H
+
+#include "base/error.h"
+
+/* A file open for reading. Reads may come from several threads at once. */
+typedef struct gab_file gab_file;
+
+gab_status gab_file_open(const char *path, const gab_log *log, gab_file **file);
+void gab_file_close(gab_file **file);
+uint64_t gab_file_size(const gab_file *file); /* at open */
+const char *gab_file_path(const gab_file *file);
+
+/* Exactly n bytes at offset, else an error naming the file (it shrank, or cannot be read). */
+gab_status gab_file_read_at(const gab_file *file, uint64_t offset, void *data, size_t n, const gab_log *log);
+
+/* Fails when size, modification time or inode differ from those at open: the weights would not be the same. */
+gab_status gab_file_check_unchanged(const gab_file *file, const gab_log *log);
+
+/* A whole small file (at most max bytes) into malloc'ed memory, with a zero byte behind it. "-" is standard input. */
+gab_status gab_file_read_all(const char *path, size_t max, const gab_log *log, char **data, size_t *n);
+
+/* Writes a file whole: to a temporary one beside it, then renamed. Returns false, with errno set, when it cannot. */
+bool gab_file_write_all(const char *path, const void *data, size_t n);
+
+/* The program's cache folder ($XDG_CACHE_HOME/gabbro or ~/.cache/gabbro), made if missing; false when there is none. */
+bool gab_cache_folder(char *path, size_t size);
+
+#endif

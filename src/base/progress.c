@@ -1,0 +1,69 @@
+#include "base/progress.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/time.h"
+
+enum { BAR_WIDTH = 30 };
+static const uint64_t first_draw_ns = 250000000, next_draw_ns = 100000000;
+
+void gab_progress_init(gab_progress *progress, FILE *out, bool quiet) {
+    const char *term = getenv("TERM");
+    *progress = (gab_progress){.out = out};
+    progress->enabled = !quiet && isatty(fileno(out)) && term && strcmp(term, "dumb") != 0;
+    pthread_mutex_init(&progress->mutex, NULL);
+}
+
+static void erase(gab_progress *progress) {
+    if (!progress->visible) return;
+    fputs("\r\033[K", progress->out);
+    fflush(progress->out);
+    progress->visible = false;
+}
+
+void gab_progress_free(gab_progress *progress) {
+    erase(progress);
+    pthread_mutex_destroy(&progress->mutex);
+}
+
+static void draw(gab_progress *progress, uint64_t done, uint64_t total) {
+    char bar[BAR_WIDTH + 1];
+    double part = (double)done / (double)total;
+    int filled = (int)(part * BAR_WIDTH);
+    for (int i = 0; i < BAR_WIDTH; i++) bar[i] = i < filled ? '#' : '.';
+    bar[BAR_WIDTH] = 0;
+    fprintf(progress->out, "\r%.40s [%s] %3d%%\033[K", progress->stage, bar, (int)(part * 100));
+    fflush(progress->out);
+    progress->visible = true;
+}
+
+void gab_progress_report(void *user, const char *stage, uint64_t done, uint64_t total) {
+    gab_progress *progress = user;
+    if (!progress->enabled || total == 0) return;
+    pthread_mutex_lock(&progress->mutex);
+    uint64_t now = gab_time_ns();
+    if (strncmp(stage, progress->stage, sizeof progress->stage - 1) != 0) {
+        snprintf(progress->stage, sizeof progress->stage, "%s", stage);
+        progress->start_ns = now;
+    }
+    if (done >= total) {
+        erase(progress);
+        progress->stage[0] = 0;
+    } else if (now - progress->start_ns >= first_draw_ns && now - progress->drawn_ns >= next_draw_ns) {
+        draw(progress, done, total);
+        progress->drawn_ns = now;
+    }
+    pthread_mutex_unlock(&progress->mutex);
+}
+
+void gab_progress_hide(gab_progress *progress) {
+    pthread_mutex_lock(&progress->mutex);
+    erase(progress);
+}
+
+void gab_progress_release(gab_progress *progress) {
+    pthread_mutex_unlock(&progress->mutex);
+}

@@ -1,0 +1,64 @@
+/*
+ * options.h - the command line. One table (options.c) lists every option of every command with its type, range and
+ * place in cli_options; parsing, the help pages and the suggestions for misspelt names are all made from it.
+ */
+#ifndef GAB_CLI_OPTIONS_H
+#define GAB_CLI_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "gabbro.h"
+
+/* Exit statuses of the program. */
+enum { CLI_EXIT_OK = 0, CLI_EXIT_FAILURE = 1, CLI_EXIT_USAGE = 2 };
+
+/* Commands, as bits: an option says which ones have it. */
+enum {
+    CLI_RUN = 1,
+    CLI_DEVICES = 2,
+    CLI_TOKENIZE = 4,
+    CLI_DETOKENIZE = 8,
+    CLI_LOGITS = 16,
+    CLI_PERPLEXITY = 32,
+    CLI_ENGINE = CLI_RUN | CLI_LOGITS | CLI_PERPLEXITY,              /* those that open a device */
+    CLI_MODEL = CLI_ENGINE | CLI_TOKENIZE | CLI_DETOKENIZE,          /* those that read a model file */
+    CLI_TEXT = CLI_RUN | CLI_TOKENIZE | CLI_LOGITS | CLI_PERPLEXITY, /* those that read a text */
+    CLI_ALL = CLI_MODEL | CLI_DEVICES,
+};
+
+/* What the command line said. Strings belong to argv. */
+typedef struct cli_options {
+    gab_engine_options engine; /* model_path NULL: the embedded model */
+    gab_session_options session;
+    const char *prompt, *file;  /* the text, or where to read it; at most one of these and tokens is given */
+    const char *tokens;         /* token ids, not yet parsed */
+    const char *output;         /* "-": standard output */
+    const char *kv, *precision; /* one of their choices; NULL: the library's default */
+    int64_t n_predict;          /* -1: until the end */
+    uint32_t chunk;             /* rows a step, 0: the engine's choice */
+    uint32_t verbose;           /* how often -v was given */
+    bool json, quiet, no_echo, no_bos, no_special, help;
+} cli_options;
+
+/* A command, as main lists them. */
+struct cli_console;
+typedef struct cli_command {
+    unsigned bit; /* CLI_RUN, ... */
+    const char *name, *summary;
+    const char *argument; /* the option that an argument without an option name stands for; NULL: there is none */
+    gab_status (*run)(const cli_options *options, struct cli_console *console);
+} cli_command;
+
+/* Parses the arguments behind the command's name. On bad usage says what is wrong on stderr and returns false. The seed
+ * is drawn at random when none is given. With --help, options->help is set and nothing behind it is looked at. */
+bool cli_options_parse(const cli_command *command, int argc, char **argv, cli_options *options);
+
+/* The help page of a command; fits a screen of 80 by 24. */
+void cli_options_help(const cli_command *command);
+
+/* The candidate nearest to a misspelt word by edit distance, NULL when none is near. */
+const char *cli_nearest(const char *word, const char *const *candidates, size_t n);
+
+#endif

@@ -1,0 +1,37 @@
+/*
+ * attention.h - softmax(q K' / sqrt(head_dim)) V, causal, over the paged cache (Vaswani et al. 2017; online softmax: Milakov,
+ * Gimelshein 2018). Grouped heads: n_head a multiple of n_head_kv.
+ *
+ * Plans of up to 8 rows ("decode") treat each row on its own and split its sequence into pieces of GAB_PIECE positions, which
+ * attention_merge puts together; a row's arithmetic does not depend on the other rows. Plans of more rows run over the
+ * step's work list: tiles of rows of one slot.
+ */
+#ifndef GAB_KERNELS_ATTENTION_H
+#define GAB_KERNELS_ATTENTION_H
+
+#include "kernels/kv_write.h"
+
+typedef struct gab_attention {
+    gab_kv_layer kv;
+    gab_slice q; /* [n_row][q_stride] floats, [n_head][head_dim] at the start of a row */
+    gab_slice y; /* [n_row][y_stride] floats, [n_head][head_dim] */
+    uint32_t q_stride, y_stride;
+    uint32_t n_head;
+    uint32_t n_piece;  /* decode: pieces of the plan's depth */
+    uint32_t n_work;   /* prefill: tiles the plan holds */
+    gab_slice pieces;  /* decode: gab_attention_pieces_bytes */
+} gab_attention;
+
+bool gab_attention_is_decode(const gab_kernel_context *context);
+/* Rows of a tile of the work list. */
+uint32_t gab_attention_tile_rows(const gab_kernel_set *set, uint32_t head_dim);
+uint64_t gab_attention_pieces_bytes(uint32_t n_row, uint32_t n_head, uint32_t head_dim, uint32_t n_piece);
+
+/* Records attention and, for decode, a barrier and the merge. */
+void gab_attention_record(const gab_kernel_context *context, const gab_attention *op);
+
+/* One query row of all heads: q [n_head][head_dim]; keys, values: pools in host memory, words as on the device. */
+void gab_attention_reference(const gab_kv_layer *kv, uint32_t n_head, const float *q, const uint32_t *page_table,
+                             uint32_t position, const uint32_t *keys, const uint32_t *values, double *y);
+
+#endif

@@ -1,0 +1,24 @@
+/*
+ * gather.h - y[i] (+)= table[index(i)], dequantized: token and position embeddings, and the picking of output rows.
+ */
+#ifndef GAB_KERNELS_GATHER_H
+#define GAB_KERNELS_GATHER_H
+
+#include "kernels/kernels.h"
+
+typedef struct gab_gather {
+    const gab_weight *table;
+    uint32_t index_kind; /* GAB_INDEX_* */
+    bool add;            /* to what y holds */
+    gab_slice sampled;   /* words by slot: the token sampled last */
+    gab_slice y;         /* [n_row or n_out][y_stride] floats */
+    uint32_t y_stride;
+} gab_gather;
+
+void gab_gather_record(const gab_kernel_context *context, const gab_gather *op);
+
+/* table: n_table x n_col, dequantized; y: n x y_stride. */
+void gab_gather_reference(const float *table, uint32_t n_col, const uint32_t *index, uint32_t n, bool add, double *y,
+                          uint32_t y_stride);
+
+#endif

@@ -1,0 +1,96 @@
+#include "model/model.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const gab_architecture *const architectures[] = {&gab_gpt2};
+
+enum { N_ARCHITECTURE = sizeof architectures / sizeof *architectures };
+
+gab_status gab_config_u32(const gab_gguf *gguf, const gab_log *log, uint32_t max, uint32_t *value, const char *key) {
+    GAB_TRY(gab_gguf_require_u32(gguf, key, log, value));
+    if (*value == 0 || *value > max)
+        return gab_fail(log, GAB_ERROR_FORMAT, "%s: %s is %u, expected 1 to %u: the file is damaged", gab_gguf_path(gguf), key,
+                        *value, max);
+    return GAB_OK;
+}
+
+static gab_status find_architecture(const gab_gguf *gguf, const gab_log *log, const gab_architecture **out) {
+    gab_gguf_string name;
+    GAB_TRY(gab_gguf_require_string(gguf, "general.architecture", log, &name));
+    char known[256] = "";
+    for (size_t i = 0, at = 0; i < N_ARCHITECTURE; i++) {
+        if (strcmp(architectures[i]->name, name.text) == 0) {
+            *out = architectures[i];
+            return GAB_OK;
+        }
+        at += (size_t)snprintf(known + at, sizeof known - at, "%s%s", i ? ", " : "", architectures[i]->name);
+    }
+    return gab_fail(log, GAB_ERROR_UNSUPPORTED, "%s: general.architecture is '%.64s', which is not supported; supported: %s",
+                    gab_gguf_path(gguf), name.text, known);
+}
+
+gab_status gab_model_open(const gab_gguf *gguf, const gab_log *log, gab_model **out) {
+    const gab_architecture *architecture = NULL;
+    gab_gguf_string name;
+    gab_status status;
+    GAB_TRY(find_architecture(gguf, log, &architecture));
+    gab_model *model = calloc(1, sizeof *model);
+    if (!model) return gab_fail(log, GAB_ERROR_HOST_MEMORY, "out of host memory opening %s", gab_gguf_path(gguf));
+    model->architecture = architecture;
+    model->binder = (gab_binder){.gguf = gguf, .log = log};
+    snprintf(model->config.architecture, sizeof model->config.architecture, "%s", architecture->name);
+    if (gab_gguf_get_string(gguf, "general.name", &name))
+        snprintf(model->config.name, sizeof model->config.name, "%s", name.text);
+    GAB_TRY_GOTO(architecture->read_config(gguf, log, &model->config), error);
+    model->parts = calloc(1, architecture->parts_bytes);
+    if (!model->parts) {
+        status = gab_fail(log, GAB_ERROR_HOST_MEMORY, "out of host memory opening %s", gab_gguf_path(gguf));
+        goto error;
+    }
+    architecture->bind(model, &model->binder);
+    GAB_TRY_GOTO(model->binder.status, error);
+    *out = model;
+    return GAB_OK;
+error:
+    gab_model_destroy(&model);
+    return status;
+}
+
+gab_status gab_model_load(gab_model *model, gab_vk *vk, const gab_load_options *options) {
+    return gab_weights_load(&model->binder, vk, options, &model->weights);
+}
+
+void gab_model_destroy(gab_model **pmodel) {
+    if (!pmodel || !*pmodel) return;
+    gab_model *model = *pmodel;
+    gab_weights_destroy(&model->weights);
+    gab_binder_free(&model->binder);
+    free(model->parts);
+    free(model);
+    *pmodel = NULL;
+}
+
+uint64_t gab_model_weight_bytes(const gab_model *model) {
+    return gab_binder_bytes(&model->binder);
+}
+
+gab_plan_sizes gab_model_sizes(const gab_model *model, uint32_t context) {
+    const gab_model_config *c = &model->config;
+    return (gab_plan_sizes){.n_embd = c->n_embd,
+                            .n_qkv = (c->n_head + 2 * c->n_head_kv) * c->head_dim,
+                            .n_ff = c->n_ff,
+                            .n_vocab = c->n_vocab,
+                            .n_layer = c->n_layer,
+                            .n_head = c->n_head,
+                            .n_head_kv = c->n_head_kv,
+                            .head_dim = c->head_dim,
+                            .context = context};
+}
+
+gab_forward_pass gab_model_pass(const gab_model *model) {
+    gab_forward_pass pass = model->architecture->pass;
+    pass.model = model;
+    return pass;
+}

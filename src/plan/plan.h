@@ -1,0 +1,120 @@
+/*
+ * plan.h - a recorded forward pass: from the mailbox to the sampled tokens, as a list of command buffers that is replayed for
+ * every step.
+ *
+ * A plan is keyed by its shape: rows, output rows, depth (positions a sequence may have), and what the outputs are. It exists
+ * twice, as parity 0 and 1, each with its own mailbox, step buffer and readback, so that one can be filled while the other
+ * runs. Plans are recorded when a shape is first needed; after that nothing is recorded, written or allocated for it.
+ *
+ *   primary 0            mailbox -> step buffer; the model's embedding
+ *   primaries 1..n       one layer each
+ *   the last             the model's head on the output rows; sampling, or logits to the host
+ *
+ * A plan of no rows is the head alone, on rows that the step before has left.
+ */
+#ifndef GAB_PLAN_PLAN_H
+#define GAB_PLAN_PLAN_H
+
+#include "kernels/attention.h"
+#include "kernels/sample.h"
+#include "plan/kv_cache.h"
+
+typedef struct gab_plan_shape {
+    uint32_t n_row; /* 0, 1, 2, 4, 8, 32, 128, 512 */
+    uint32_t n_out; /* 0, 1, 2, 4, 8, 32 */
+    uint32_t depth; /* 1024, 4096, 16384, ... */
+    bool logits;    /* outputs are logits for the host, else sampled tokens */
+} gab_plan_shape;
+
+/* Sizes of the activations, from the model. */
+typedef struct gab_plan_sizes {
+    uint32_t n_embd, n_qkv, n_ff, n_vocab; /* floats a row; n_qkv: queries, keys and values together */
+    uint32_t n_layer, n_head, n_head_kv, head_dim;
+    uint32_t context; /* positions a session can hold */
+} gab_plan_sizes;
+
+/* Activations, shared by all plans: rows of gab_row_stride(n) floats. */
+typedef struct gab_scratch {
+    gab_slice x;        /* [GAB_ROW_MAX][n_embd] the residual stream */
+    gab_slice normed;   /* [GAB_ROW_MAX][n_embd] */
+    gab_slice qkv;      /* [GAB_ROW_MAX][n_qkv] */
+    gab_slice attended; /* [GAB_ROW_MAX][n_head * head_dim] */
+    gab_slice hidden;   /* [GAB_ROW_MAX][n_ff] */
+    gab_slice pieces;   /* split attention */
+    gab_slice out_x;    /* [GAB_OUT_MAX][n_embd] the output rows */
+    gab_slice out_normed;
+    gab_slice logits; /* [GAB_OUT_MAX][n_vocab] */
+    gab_slice sample; /* scratch of the sampler */
+} gab_scratch;
+
+/* What a model's functions get. */
+typedef struct gab_forward {
+    gab_kernel_context kernels;
+    const gab_scratch *scratch;
+    const gab_kv_cache *kv;
+    gab_slice sampled;
+    uint32_t n_piece; /* of the plan's depth */
+    uint32_t n_work;  /* attention tiles the plan holds */
+} gab_forward;
+
+/* A forward pass, in three parts; `model` is theirs. Each leaves its results behind no barrier: the plan puts one between. */
+typedef struct gab_forward_pass {
+    const void *model;
+    void (*embed)(const void *model, const gab_forward *forward);                /* tokens -> x */
+    void (*layer)(const void *model, const gab_forward *forward, uint32_t layer); /* x -> x */
+    void (*head)(const void *model, const gab_forward *forward);                 /* x of the output rows -> logits */
+} gab_forward_pass;
+
+typedef struct gab_plan {
+    gab_plan_shape shape;
+    gab_command_list lists[2]; /* by parity */
+    struct gab_plan *next;
+} gab_plan;
+
+/* All plans of a model on a device, with what they share. Used by one thread. */
+typedef struct gab_plans {
+    gab_vk *vk;
+    gab_kernel_set set;
+    gab_plan_sizes sizes;
+    gab_forward_pass pass;
+    gab_kv_cache *kv;
+    uint32_t table_stride; /* pages a slot in the page tables */
+    gab_buffer steps[2], mailboxes[2], readbacks[2];
+    gab_buffer sampled, scratch_buffers[10], logits_readback;
+    gab_scratch scratch;
+    gab_plan *first;
+    double submit_budget_ms; /* a submit is not planned to run longer */
+    double piece_ms;         /* nor a dispatch */
+    double cost_per_ms;      /* operations a millisecond: a careful guess, then measured */
+} gab_plans;
+
+/* Bytes of device memory that gab_plans_create will take. */
+uint64_t gab_plans_bytes(const gab_plan_sizes *sizes, const gab_kernel_set *set);
+
+gab_status gab_plans_create(gab_vk *vk, const gab_kernel_set *set, const gab_plan_sizes *sizes, const gab_forward_pass *pass,
+                            gab_kv_cache *kv, double submit_budget_ms, gab_plans *plans);
+void gab_plans_destroy(gab_plans *plans);
+
+/* The smallest shape that holds a step. depth: largest position of its rows, plus 1. */
+gab_plan_shape gab_plan_shape_for(const gab_plans *plans, uint32_t n_row, uint32_t n_out, uint32_t depth, bool logits);
+
+/* The plan of a shape, recorded now if need be. */
+gab_status gab_plan_get(gab_plans *plans, const gab_plan_shape *shape, gab_plan **plan);
+
+/* Forgets all recorded plans: after the KV cache's buffers have changed. */
+void gab_plans_forget(gab_plans *plans);
+
+/* Where the host writes a step: a gab_step in mapped memory, and the page tables behind it. */
+gab_step *gab_plan_mailbox(gab_plans *plans, uint32_t parity, uint32_t **page_tables);
+
+/* Submits all of a plan in as few submits as the time budget allows; value: the timeline's at the end. */
+gab_status gab_plan_submit(gab_plans *plans, gab_plan *plan, uint32_t parity, uint64_t *value);
+
+/* Waits, and measures now and then. */
+gab_status gab_plan_wait(gab_plans *plans, gab_plan *plan, uint32_t parity, uint64_t value);
+
+/* After waiting: the tokens by output row, or the logits [n_out][logits_stride]. */
+const uint32_t *gab_plan_tokens(const gab_plans *plans, uint32_t parity);
+const float *gab_plan_logits(const gab_plans *plans, uint32_t *logits_stride);
+
+#endif

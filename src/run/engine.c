@@ -1,0 +1,235 @@
+#include "run/engine.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/time.h"
+
+enum { SESSION_MAX = GAB_SLOT_MAX, CONTEXT_MAX = 1 << 20 };
+
+gab_engine_options gab_engine_options_default(void) {
+    return (gab_engine_options){.struct_size = sizeof(gab_engine_options), .n_session = 8, .submit_budget_ms = 100};
+}
+
+/* ---- memory ---- */
+
+typedef struct memory_plan {
+    uint64_t weights, activations, page; /* bytes */
+    uint64_t available;
+    uint32_t pages_a_session;
+    uint32_t n_page_max;
+} memory_plan;
+
+static const double gib = 1.0 / (1 << 30);
+
+static memory_plan plan_memory(const gab_engine *e, uint32_t context, const gab_kernel_set *set) {
+    const gab_model_config *c = &e->model->config;
+    const bool f16 = e->options.kv == GAB_KV_F16;
+    const gab_plan_sizes sizes = gab_model_sizes(e->model, context);
+    memory_plan plan = {.weights = gab_model_weight_bytes(e->model),
+                        .activations = gab_plans_bytes(&sizes, set),
+                        .page = gab_kv_page_bytes(c->n_layer, c->n_head_kv, c->head_dim, f16),
+                        .available = gab_vk_memory_free(e->vk),
+                        .pages_a_session = (context + GAB_PAGE - 1) / GAB_PAGE};
+    uint64_t fixed = plan.weights + plan.activations;
+    uint64_t fitting = plan.available > fixed ? (plan.available - fixed) / plan.page : 0;
+    uint64_t limit = gab_kv_page_limit(e->vk, c->n_head_kv, c->head_dim, f16);
+    uint64_t wanted = (uint64_t)plan.pages_a_session * e->options.n_session;
+    if (fitting > limit) fitting = limit;
+    plan.n_page_max = (uint32_t)(wanted < fitting ? wanted : fitting);
+    return plan;
+}
+
+/* Settles engine->info.context, or says what would fit. */
+static gab_status choose_context(gab_engine *e, const gab_kernel_set *set, memory_plan *plan) {
+    const gab_model_config *c = &e->model->config;
+    uint32_t context = e->options.context ? e->options.context : c->n_ctx;
+    if (context > c->n_ctx)
+        return gab_fail(&e->log, GAB_ERROR_ARGUMENT, "a context of %u is more than the %u positions that %s was trained for",
+                        context, c->n_ctx, e->model_path);
+    *plan = plan_memory(e, context, set);
+    if (plan->n_page_max < plan->pages_a_session && e->options.context == 0) {
+        while (plan->n_page_max < plan->pages_a_session && context > GAB_PAGE) {
+            context = (context / 2 + GAB_PAGE - 1) / GAB_PAGE * GAB_PAGE;
+            *plan = plan_memory(e, context, set);
+        }
+        if (plan->n_page_max >= plan->pages_a_session)
+            gab_log_print(&e->log, GAB_LOG_WARNING, "memory is short on %s: the context is %u positions instead of %u",
+                          e->vk->info.name, context, c->n_ctx);
+    }
+    if (plan->n_page_max >= plan->pages_a_session) {
+        e->info.context = context;
+        return GAB_OK;
+    }
+    uint64_t need = plan->weights + plan->activations + plan->page * plan->pages_a_session;
+    char remedy[160];
+    if (plan->n_page_max > 0)
+        snprintf(remedy, sizeof remedy, "try --context %u", plan->n_page_max * GAB_PAGE);
+    else
+        snprintf(remedy, sizeof remedy, "the weights alone are %.1f GiB: try a smaller model or one quantized to Q8_0 or Q4_0",
+                 (double)plan->weights * gib);
+    return gab_fail(&e->log, GAB_ERROR_DEVICE_MEMORY, "%s needs %.1f GiB on %s (%.1f GiB, %.1f free): %s", e->model_path,
+                    (double)need * gib, e->vk->info.name, (double)e->vk->info.memory_total * gib,
+                    (double)plan->available * gib, remedy);
+}
+
+/* ---- the device ---- */
+
+gab_status gab_engine_open_device(gab_engine *e) {
+    gab_kernel_set set;
+    memory_plan plan = {0};
+    const gab_load_options load = {.shard_bytes_max = e->options.shard_bytes_max,
+                                   .staging = e->options.staging,
+                                   .progress = e->options.progress,
+                                   .progress_user = e->options.progress_user};
+    GAB_TRY(gab_vk_create(e->device_choice, &e->log, &e->vk));
+    GAB_TRY(gab_kernel_set_choose(e->vk, e->variant, &set));
+    GAB_TRY(gab_model_open(e->gguf, &e->log, &e->model));
+    GAB_TRY(choose_context(e, &set, &plan));
+    GAB_TRY(gab_model_load(e->model, e->vk, &load));
+
+    const gab_model_config *c = &e->model->config;
+    const gab_plan_sizes sizes = gab_model_sizes(e->model, e->info.context);
+    const gab_forward_pass pass = gab_model_pass(e->model);
+    GAB_TRY(gab_kv_cache_create(e->vk, c->n_layer, c->n_head_kv, c->head_dim, e->options.kv == GAB_KV_F16,
+                                plan.pages_a_session, plan.n_page_max, &e->kv));
+    GAB_TRY(gab_plans_create(e->vk, &set, &sizes, &pass, &e->kv, e->submit_budget_ms, &e->plans));
+
+    gab_engine_info *info = &e->info;
+    snprintf(info->model_name, sizeof info->model_name, "%s", c->name);
+    snprintf(info->architecture, sizeof info->architecture, "%s", c->architecture);
+    snprintf(info->device, sizeof info->device, "%s", e->vk->info.name);
+    snprintf(info->driver, sizeof info->driver, "%s", e->vk->info.driver);
+    snprintf(info->variants, sizeof info->variants, "%016" PRIx64, gab_kernel_set_hash(&set));
+    info->n_vocab = c->n_vocab;
+    info->n_embd = c->n_embd;
+    info->n_layer = c->n_layer;
+    info->n_head = c->n_head;
+    info->n_ctx_train = c->n_ctx;
+    info->weight_bytes = e->model->weights.bytes;
+    info->executes = e->vk->executes;
+    return GAB_OK;
+}
+
+void gab_engine_close_device(gab_engine *e) {
+    if (e->vk) e->vk->fn.vkDeviceWaitIdle(e->vk->device);
+    gab_plans_destroy(&e->plans);
+    gab_kv_cache_destroy(&e->kv);
+    gab_model_destroy(&e->model);
+    gab_vk_destroy(&e->vk);
+}
+
+/* ---- making and unmaking ---- */
+
+static bool copy_text(const char *text, char **copy) {
+    if (!text) return true;
+    *copy = malloc(strlen(text) + 1);
+    if (*copy) memcpy(*copy, text, strlen(text) + 1);
+    return *copy != NULL;
+}
+
+static gab_status check_options(const gab_engine_options *o, const gab_log *log) {
+    if (o->struct_size != sizeof *o)
+        return gab_fail(log, GAB_ERROR_ARGUMENT, "gab_engine_options of %zu bytes, expected %zu: fill it with "
+                        "gab_engine_options_default and compile against this version's header", o->struct_size, sizeof *o);
+    if (!o->model_path) return gab_fail(log, GAB_ERROR_ARGUMENT, "no model_path: name a GGUF file");
+    if (o->n_session < 1 || o->n_session > SESSION_MAX)
+        return gab_fail(log, GAB_ERROR_ARGUMENT, "n_session is %u, expected 1 to %d", o->n_session, SESSION_MAX);
+    if (o->context > CONTEXT_MAX)
+        return gab_fail(log, GAB_ERROR_ARGUMENT, "context is %u, expected at most %d", o->context, CONTEXT_MAX);
+    if (o->submit_budget_ms < 1 || o->submit_budget_ms > 10000)
+        return gab_fail(log, GAB_ERROR_ARGUMENT, "submit_budget_ms is %u, expected 1 to 10000", o->submit_budget_ms);
+    return GAB_OK;
+}
+
+/* Every token of the vocabulary must have a row in the model. */
+static gab_status check_vocabulary(gab_engine *e) {
+    uint32_t n = gab_tokenizer_n_vocab(e->tokenizer);
+    if (n > e->info.n_vocab)
+        return gab_fail(&e->log, GAB_ERROR_FORMAT, "%s: tokenizer.ggml.tokens holds %u tokens, token_embd.weight only %u rows",
+                        e->model_path, n, e->info.n_vocab);
+    return GAB_OK;
+}
+
+static void log_summary(const gab_engine *e) {
+    gab_log_print(&e->log, GAB_LOG_INFO, "model: %s (%s), %u layers, width %u, %u heads, vocabulary %u, context %u of %u",
+                  e->info.model_name, e->info.architecture, e->info.n_layer, e->info.n_embd, e->info.n_head, e->info.n_vocab,
+                  e->info.context, e->info.n_ctx_train);
+    gab_log_print(&e->log, GAB_LOG_INFO, "memory: weights %.1f MiB, KV cache %.1f MiB (%s)",
+                  (double)e->info.weight_bytes / (1 << 20), (double)e->kv.n_page * (double)e->kv.page_bytes * 2 *
+                      e->kv.n_layer / (1 << 20), e->options.kv == GAB_KV_F16 ? "f16" : "f32");
+    gab_log_print(&e->log, GAB_LOG_INFO, "precision: f32 activations, products and sums%s; kernels: %s family, variants %s",
+                  e->options.precision == GAB_PRECISION_FAST ? " (no narrower variant exists yet)" : "",
+                  e->plans.set.lane ? "lane" : "group", e->info.variants);
+}
+
+gab_status gab_engine_create(const gab_engine_options *options, gab_engine **out) {
+    const uint64_t start = gab_time_ns();
+    gab_status status;
+    const gab_log log = {options->log, options->log_user};
+    GAB_TRY(check_options(options, &log));
+    gab_engine *e = calloc(1, sizeof *e);
+    if (!e) return gab_fail(&log, GAB_ERROR_HOST_MEMORY, "out of host memory for the engine");
+    e->options = *options;
+    e->log = log;
+    e->submit_budget_ms = options->submit_budget_ms;
+    pthread_mutex_init(&e->lock, NULL);
+    pthread_cond_init(&e->wake, NULL);
+    if (!copy_text(options->model_path, &e->model_path) || !copy_text(options->device, &e->device_choice) ||
+        !copy_text(options->variant, &e->variant)) {
+        status = gab_fail(&log, GAB_ERROR_HOST_MEMORY, "out of host memory for the engine");
+        goto error;
+    }
+    GAB_TRY_GOTO(gab_gguf_open(e->model_path, &e->log, &e->gguf), error);
+    GAB_TRY_GOTO(gab_tokenizer_create(e->gguf, &e->log, &e->tokenizer), error);
+    GAB_TRY_GOTO(gab_engine_open_device(e), error);
+    GAB_TRY_GOTO(check_vocabulary(e), error);
+    e->info.load_ms = gab_time_ms_since(start);
+    log_summary(e);
+    e->thread_started = gab_thread_start(&e->thread, gab_scheduler_run, e);
+    if (!e->thread_started) {
+        status = gab_fail(&log, GAB_ERROR_HOST_MEMORY, "the scheduler's thread cannot be started");
+        goto error;
+    }
+    *out = e;
+    return GAB_OK;
+error:
+    gab_engine_destroy(&e);
+    return status;
+}
+
+void gab_engine_destroy(gab_engine **pengine) {
+    if (!pengine || !*pengine) return;
+    gab_engine *e = *pengine;
+    if (e->thread_started) {
+        pthread_mutex_lock(&e->lock);
+        e->quit = true;
+        pthread_cond_signal(&e->wake);
+        pthread_mutex_unlock(&e->lock);
+        gab_thread_join(e->thread);
+    }
+    gab_engine_close_device(e);
+    gab_tokenizer_destroy(&e->tokenizer);
+    gab_gguf_close(&e->gguf);
+    pthread_cond_destroy(&e->wake);
+    pthread_mutex_destroy(&e->lock);
+    free(e->model_path);
+    free(e->device_choice);
+    free(e->variant);
+    free(e);
+    *pengine = NULL;
+}
+
+void gab_engine_get_info(const gab_engine *engine, gab_engine_info *info) {
+    gab_engine *e = (gab_engine *)engine;
+    pthread_mutex_lock(&e->lock);
+    *info = e->info;
+    info->kv_bytes = 2ull * e->kv.n_layer * e->kv.n_page * e->kv.page_bytes;
+    pthread_mutex_unlock(&e->lock);
+}
+
+const gab_tokenizer *gab_engine_tokenizer(const gab_engine *engine) {
+    return engine->tokenizer;
+}

@@ -1,0 +1,88 @@
+/*
+ * engine.h - what an engine and its sessions are made of. Shared by engine.c (making and unmaking), scheduler.c (the thread that
+ * forms and runs steps) and session.c (the calls of users).
+ *
+ * One lock guards everything below but what is marked as the scheduler's own, which only its thread touches once the engine is
+ * made. The scheduler gives the lock up while the device works.
+ */
+#ifndef GAB_RUN_ENGINE_H
+#define GAB_RUN_ENGINE_H
+
+#include "base/threads.h"
+#include "model/model.h"
+#include "text/tokenizer.h"
+
+typedef enum gab_session_state {
+    GAB_SESSION_IDLE,
+    GAB_SESSION_RUNNING, /* has tokens to compute */
+} gab_session_state;
+
+struct gab_session {
+    gab_engine *engine;
+    gab_session *next; /* of the engine's list */
+    gab_session_options options;
+    uint32_t slot; /* its page table and sampled token */
+    gab_session_state state;
+    bool in_step;       /* the running step holds rows of it: it must not be touched but for cancelling */
+    bool cancelled;
+    gab_cond changed;
+
+    int32_t *tokens; /* [n_token] the history; capacity: the engine's context */
+    uint32_t n_token;
+    uint32_t n_computed; /* tokens whose keys and values are in the cache */
+    uint32_t *pages;     /* [n_page] */
+    uint32_t n_page;
+
+    uint64_t n_predict; /* tokens still wanted */
+    gab_event *events;  /* ring of those not yet taken */
+    uint32_t n_event, first_event, event_capacity;
+    gab_status status; /* what ended the last turn, if it failed */
+    char message[GAB_MESSAGE_MAX];
+
+    float *logits;         /* where a logits call wants them, else NULL */
+    uint32_t logits_first; /* position of its first token */
+    uint32_t logits_chunk; /* rows a step may hold; 0: any */
+
+    gab_session_stats stats;
+    uint64_t started_ns, first_token_ns;
+};
+
+struct gab_engine {
+    gab_engine_options options; /* strings are copies */
+    char *model_path, *device_choice, *variant;
+    gab_log log;
+    gab_gguf *gguf;
+    gab_tokenizer *tokenizer;
+    gab_engine_info info;
+
+    /* the device and all on it: the scheduler's own, made again when the device is lost */
+    gab_vk *vk;
+    gab_model *model;
+    gab_kv_cache kv;
+    gab_plans plans;
+    uint32_t parity;
+    double submit_budget_ms;
+    uint32_t n_lost; /* losses of the device without a finished step between them */
+
+    gab_mutex lock;
+    gab_cond wake; /* the scheduler: there is work */
+    gab_thread thread;
+    bool thread_started, quit;
+    gab_session *sessions;
+    uint32_t n_session, slots_used; /* bits */
+};
+
+/* Opens the device and puts the model on it; closes it again. engine->device is empty before and after. */
+gab_status gab_engine_open_device(gab_engine *engine);
+void gab_engine_close_device(gab_engine *engine);
+
+/* The scheduler's thread. */
+void *gab_scheduler_run(void *engine);
+
+/* Gives all pages of a session from its n-th on back. By the scheduler, or under the lock while it is not in a step. */
+void gab_session_release_pages(gab_session *session, uint32_t n_keep);
+
+/* Adds an event, dropped when memory is out (the turn then fails). Under the lock. */
+void gab_session_push(gab_session *session, gab_event event);
+
+#endif

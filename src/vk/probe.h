@@ -1,0 +1,12 @@
+/*
+ * probe.h - does the device execute? Some drivers compile and accept everything and compute nothing.
+ */
+#ifndef GAB_VK_PROBE_H
+#define GAB_VK_PROBE_H
+
+#include "vk/device.h"
+
+/* Runs a kernel that stores a known pattern and reads it back. */
+gab_status gab_vk_probe(gab_vk *vk, bool *executes);
+
+#endif

@@ -1,0 +1,254 @@
+/* Attention against its reference: decode (with its merge) and prefill, f16 and f32 caches, grouped heads, shuffled
+ * pages. */
+#include "kernels/attention.h"
+#include "kv_check.h"
+
+typedef struct shape {
+    uint32_t head_dim, n_head, n_head_kv;
+    bool f16;
+    float q_scale; /* scores are about this large, times the keys' scale */
+} shape;
+
+/* What the case at hand runs: one shape a case, since CPU drivers compile a kernel for seconds. */
+static shape now;
+
+static const uint32_t positions[] = {0, 1, 63, 64, 65, 255, 256, 257, 1000};
+enum { N_POSITION = sizeof positions / sizeof *positions };
+
+/* f32 sums of up to 1000 terms; with scores of 80, exp multiplies their errors of 80 x 2^-24. */
+static double bound_of(const shape *s) {
+    return s->q_scale > 8 ? 3e-5 : 2e-6;
+}
+
+static void compare(const gab_kv_check *kv, const shape *s, const float *q, uint32_t q_stride, const float *y,
+                    uint32_t y_stride, const gab_step_row *rows, uint32_t n_row, const char *what) {
+    double *expected = gab_test_alloc(8ul * s->n_head * s->head_dim);
+    for (uint32_t r = 0; r < n_row; r++) {
+        gab_attention_reference(&kv->layer, s->n_head, q + (size_t)r * q_stride, gab_kv_check_table(kv, rows[r].slot),
+                                rows[r].position, kv->keys, kv->values, expected);
+        gab_test_close(y + (size_t)r * y_stride, expected, s->n_head * s->head_dim, bound_of(s), bound_of(s) * 2,
+                       "%s head_dim %u heads %u/%u f16 %d scale %g: row %u position %u", what, s->head_dim, s->n_head,
+                       s->n_head_kv, s->f16, (double)s->q_scale, r, rows[r].position);
+    }
+}
+
+/* Records and runs attention over the rows of the step; y: n_plan rows. */
+static void run(gab_vk *vk, gab_kernel_set set, const gab_kv_check *kv, const shape *s, gab_step *step, uint32_t n_plan,
+                const float *q, uint32_t q_stride, float *y, uint32_t y_stride) {
+    const uint32_t n_piece = 5; /* one more than 1001 positions need */
+    uint64_t piece_bytes = gab_attention_pieces_bytes(n_plan, s->n_head, s->head_dim, n_piece);
+    const gab_attention op = {.kv = kv->layer,
+                              .q = gab_test_slice(vk, q, 4ul * n_plan * q_stride),
+                              .y = gab_test_slice(vk, NULL, 4ul * n_plan * y_stride),
+                              .q_stride = q_stride,
+                              .y_stride = y_stride,
+                              .n_head = s->n_head,
+                              .n_piece = n_piece,
+                              .n_work = step->n_work + 2,
+                              .pieces = gab_test_slice(vk, NULL, piece_bytes)};
+    gab_kernel_context *context = gab_test_begin(vk, set, gab_kv_check_step(vk, kv, step), n_plan, 0);
+    gab_attention_record(context, &op);
+    gab_test_end(context);
+    gab_test_read(vk, op.y, y, 4ul * n_plan * y_stride);
+}
+
+/* ---- decode ---- */
+
+/* Rows of a plan of 4, each at its own position of its own slot, until all positions have been used. */
+static void decode(gab_vk *vk, gab_kernel_set set, const shape *s) {
+    enum { PLAN = 4, USED = 3, SLOTS = 2 };
+    gab_test_random random = {s->head_dim * 3u + s->n_head};
+    const uint32_t n = s->n_head * s->head_dim, q_stride = gab_row_stride(n) + 32, y_stride = gab_row_stride(n);
+    gab_kv_check kv = gab_kv_check_make(vk, s->n_head_kv, s->head_dim, s->f16, SLOTS, 1001, 1, &random);
+    float *q = gab_test_floats(&random, PLAN * q_stride, s->q_scale), *y = gab_test_alloc(4ul * PLAN * y_stride);
+    float *zeros = gab_test_alloc(4ul * y_stride);
+    gab_step *step = gab_test_alloc(sizeof *step);
+    step->n_row = USED;
+    for (uint32_t first = 0; first < N_POSITION; first += USED) {
+        for (uint32_t r = 0; r < USED; r++)
+            step->rows[r] = (gab_step_row){.slot = (first + r) % SLOTS, .position = positions[first + r]};
+        run(vk, set, &kv, s, step, PLAN, q, q_stride, y, y_stride);
+        compare(&kv, s, q, q_stride, y, y_stride, step->rows, USED, "decode");
+        gab_test_same(y + USED * y_stride, zeros, y_stride, "decode beyond the step's rows");
+    }
+    gab_test_release(vk);
+}
+
+static void decode_now(gab_vk *vk, gab_kernel_set set) {
+    decode(vk, set, &now);
+}
+
+GAB_TEST(decode_16_f16) {
+    now = (shape){16, 4, 4, true, 1};
+    gab_test_each_device(decode_now);
+}
+GAB_TEST(decode_32_f16) {
+    now = (shape){32, 17, 1, true, 1};
+    gab_test_each_device(decode_now);
+}
+GAB_TEST(decode_48_f16) {
+    now = (shape){48, 3, 1, true, 1};
+    gab_test_each_device(decode_now);
+}
+GAB_TEST(decode_64_f16) {
+    now = (shape){64, 12, 12, true, 1};
+    gab_test_each_device(decode_now);
+}
+GAB_TEST(decode_80_f16) {
+    now = (shape){80, 5, 5, true, 1};
+    gab_test_each_device(decode_now);
+}
+GAB_TEST(decode_96_f16) {
+    now = (shape){96, 9, 3, true, 1};
+    gab_test_each_device(decode_now);
+}
+GAB_TEST(decode_128_f16) {
+    now = (shape){128, 8, 2, true, 1};
+    gab_test_each_device(decode_now);
+}
+GAB_TEST(decode_256_f16) {
+    now = (shape){256, 2, 1, true, 1};
+    gab_test_each_device(decode_now);
+}
+GAB_TEST(decode_7_f32) {
+    now = (shape){7, 5, 1, false, 1};
+    gab_test_each_device(decode_now);
+}
+GAB_TEST(decode_64_f32) {
+    now = (shape){64, 3, 3, false, 1};
+    gab_test_each_device(decode_now);
+}
+GAB_TEST(decode_128_f32) {
+    now = (shape){128, 2, 2, false, 1};
+    gab_test_each_device(decode_now);
+}
+
+/* Scores of +-80, and all equal. */
+static void decode_scores(gab_vk *vk, gab_kernel_set set) {
+    decode(vk, set, &(shape){64, 3, 3, true, 80});
+    decode(vk, set, &(shape){64, 3, 3, true, 0});
+}
+GAB_TEST(decode_scores) {
+    gab_test_each_device(decode_scores);
+}
+
+/* A row has the same bits alone and among others, at any index. */
+static void decode_independent(gab_vk *vk, gab_kernel_set set) {
+    enum { SLOTS = 3, MOST = 8 };
+    static const shape s = {64, 3, 3, true, 1};
+    gab_test_random random = {11};
+    const uint32_t n = s.n_head * s.head_dim, stride = gab_row_stride(n);
+    gab_kv_check kv = gab_kv_check_make(vk, s.n_head_kv, s.head_dim, s.f16, SLOTS, 600, 1, &random);
+    float *own = gab_test_floats(&random, stride, 1), *q = gab_test_alloc(4ul * MOST * stride);
+    float *y = gab_test_alloc(4ul * MOST * stride), *alone = gab_test_alloc(4ul * stride);
+    gab_step *step = gab_test_alloc(sizeof *step);
+    for (uint32_t n_row = 1; n_row <= MOST; n_row *= 2) {
+        const uint32_t at = n_row - 1;
+        step->n_row = n_row;
+        for (uint32_t r = 0; r < n_row; r++)
+            step->rows[r] = (gab_step_row){.slot = r % SLOTS, .position = gab_test_random_u32(&random) % 600};
+        for (uint32_t i = 0; i < n_row * stride; i++) q[i] = gab_test_random_normal(&random);
+        step->rows[at] = (gab_step_row){.slot = 1, .position = 555};
+        memcpy(q + (size_t)at * stride, own, 4ul * stride);
+        run(vk, set, &kv, &s, step, n_row, q, stride, y, stride);
+        if (n_row == 1) memcpy(alone, y, 4ul * stride);
+        gab_test_same(y + (size_t)at * stride, alone, n, "attention of a row among %u", n_row);
+    }
+    gab_test_release(vk);
+}
+GAB_TEST(decode_independent) {
+    gab_test_each_device(decode_independent);
+}
+
+/* ---- prefill ---- */
+
+/* Rows of one slot from a position on, cut into tiles as the plan does. */
+static void add_run(gab_step *step, uint32_t slot, uint32_t first_position, uint32_t n, uint32_t tile_rows) {
+    for (uint32_t i = 0; i < n; i += tile_rows)
+        step->works[step->n_work++] = (gab_step_work){.slot = slot,
+                                                      .first_row = step->n_row + i,
+                                                      .n_row = n - i < tile_rows ? n - i : tile_rows,
+                                                      .first_position = first_position + i};
+    for (uint32_t i = 0; i < n; i++)
+        step->rows[step->n_row++] = (gab_step_row){.slot = slot, .position = first_position + i};
+}
+
+/* Three slots: from the start over a page's edge, one row alone far out, and a run over the edge of a piece. */
+static void prefill(gab_vk *vk, gab_kernel_set set, const shape *s) {
+    enum { PLAN = 120, SLOTS = 3 };
+    gab_test_random random = {s->head_dim * 5u + s->n_head};
+    const uint32_t n = s->n_head * s->head_dim, q_stride = gab_row_stride(n) + 32, y_stride = gab_row_stride(n);
+    const uint32_t tile_rows = gab_attention_tile_rows(&set, s->head_dim);
+    gab_kv_check kv = gab_kv_check_make(vk, s->n_head_kv, s->head_dim, s->f16, SLOTS, 301, 1, &random);
+    float *q = gab_test_floats(&random, (size_t)PLAN * q_stride, s->q_scale);
+    float *y = gab_test_alloc(4ul * PLAN * y_stride), *zeros = gab_test_alloc(4ul * y_stride);
+    gab_step *step = gab_test_alloc(sizeof *step);
+    add_run(step, 0, 0, 67, tile_rows);
+    add_run(step, 1, 300, 1, tile_rows);
+    add_run(step, 2, 243, 21, tile_rows);
+    run(vk, set, &kv, s, step, PLAN, q, q_stride, y, y_stride);
+    compare(&kv, s, q, q_stride, y, y_stride, step->rows, step->n_row, "prefill");
+    for (uint32_t r = step->n_row; r < PLAN; r++)
+        gab_test_same(y + (size_t)r * y_stride, zeros, y_stride, "prefill beyond the step's rows");
+    gab_test_release(vk);
+}
+
+static void prefill_now(gab_vk *vk, gab_kernel_set set) {
+    prefill(vk, set, &now);
+}
+
+GAB_TEST(prefill_16_f16) {
+    now = (shape){16, 4, 4, true, 1};
+    gab_test_each_device(prefill_now);
+}
+GAB_TEST(prefill_32_f16) {
+    now = (shape){32, 2, 1, true, 1};
+    gab_test_each_device(prefill_now);
+}
+GAB_TEST(prefill_48_f16) {
+    now = (shape){48, 3, 1, true, 1};
+    gab_test_each_device(prefill_now);
+}
+GAB_TEST(prefill_64_f16) {
+    now = (shape){64, 3, 3, true, 1};
+    gab_test_each_device(prefill_now);
+}
+GAB_TEST(prefill_80_f16) {
+    now = (shape){80, 4, 2, true, 1};
+    gab_test_each_device(prefill_now);
+}
+GAB_TEST(prefill_96_f16) {
+    now = (shape){96, 3, 3, true, 1};
+    gab_test_each_device(prefill_now);
+}
+GAB_TEST(prefill_128_f16) {
+    now = (shape){128, 2, 1, true, 1};
+    gab_test_each_device(prefill_now);
+}
+GAB_TEST(prefill_256_f16) {
+    now = (shape){256, 2, 1, true, 1};
+    gab_test_each_device(prefill_now);
+}
+GAB_TEST(prefill_7_f32) {
+    now = (shape){7, 5, 1, false, 1};
+    gab_test_each_device(prefill_now);
+}
+GAB_TEST(prefill_64_f32) {
+    now = (shape){64, 3, 3, false, 1};
+    gab_test_each_device(prefill_now);
+}
+GAB_TEST(prefill_128_f32) {
+    now = (shape){128, 2, 2, false, 1};
+    gab_test_each_device(prefill_now);
+}
+
+/* Scores of +-80, and all equal. */
+static void prefill_scores(gab_vk *vk, gab_kernel_set set) {
+    prefill(vk, set, &(shape){64, 3, 3, true, 80});
+    prefill(vk, set, &(shape){64, 3, 3, true, 0});
+}
+GAB_TEST(prefill_scores) {
+    gab_test_each_device(prefill_scores);
+}
+
+GAB_TEST_MAIN()

@@ -1,0 +1,88 @@
+/* Writing keys and values into pages: the words of the whole pools, for f32 exactly, for f16 within one unit in the
+ * last place, for the rounding of packHalf2x16 is the device's. */
+#include "kv_check.h"
+
+#include <math.h>
+
+#include "tensor/quant.h"
+
+/* Position of an f16 in the order of its values. */
+static int order_of(uint16_t h) {
+    return h & 0x8000 ? -(h & 0x7fff) : h;
+}
+
+static void compare(const gab_kv_check *kv, const uint32_t *got, const uint32_t *expected, const char *what) {
+    for (uint32_t i = 0; kv->layer.f16 && i < kv->n_word; i++)
+        for (uint32_t shift = 0; shift < 32; shift += 16) {
+            uint16_t a = (uint16_t)(got[i] >> shift), b = (uint16_t)(expected[i] >> shift);
+            if (abs(order_of(a) - order_of(b)) > 1)
+                FAIL("%s head_dim %u: half %u of word %u is %04x (%g), expected %04x (%g)", what, kv->layer.head_dim,
+                     shift / 16, i, a, (double)gab_f16_to_f32(a), b, (double)gab_f16_to_f32(b));
+        }
+    if (!kv->layer.f16) gab_test_same(got, expected, kv->n_word, "%s head_dim %u", what, kv->layer.head_dim);
+}
+
+/* Rows of three slots at positions around the page's edges; two rows of the plan are not in the step. */
+static void check(gab_vk *vk, gab_kernel_set set, uint32_t head_dim, uint32_t n_head_kv, bool f16, float scale) {
+    static const uint32_t positions[] = {0, 1, 63, 64, 65, 127, 128, 200}, n_row = 8;
+    gab_test_random random = {head_dim};
+    const uint32_t k_offset = 5, v_offset = k_offset + n_head_kv * head_dim + 3;
+    const uint32_t stride = gab_row_stride(v_offset + n_head_kv * head_dim);
+    gab_kv_check kv = gab_kv_check_make(vk, n_head_kv, head_dim, f16, 3, 201, 0, &random);
+    float *x = gab_test_floats(&random, (size_t)(n_row + 2) * stride, scale);
+    x[k_offset] = 1e6f; /* beyond f16 either way */
+    x[v_offset] = -1e6f;
+    gab_step *step = gab_test_alloc(sizeof *step);
+    step->n_row = n_row;
+    for (uint32_t i = 0; i < n_row + 2; i++)
+        step->rows[i] = (gab_step_row){.slot = i % 3, .position = positions[i % n_row] + i / n_row};
+    const gab_kv_write op = {.kv = kv.layer,
+                             .x = gab_test_slice(vk, x, 4ul * (n_row + 2) * stride),
+                             .x_stride = stride,
+                             .k_offset = k_offset,
+                             .v_offset = v_offset};
+    gab_kernel_context *context = gab_test_begin(vk, set, gab_kv_check_step(vk, &kv, step), n_row + 2, 0);
+    gab_kv_write_record(context, &op);
+    gab_test_end(context);
+    for (uint32_t i = 0; i < n_row; i++) {
+        const float *row = x + (size_t)i * stride;
+        gab_kv_write_reference(&kv.layer, row + k_offset, row + v_offset, gab_kv_check_table(&kv, step->rows[i].slot),
+                               step->rows[i].position, kv.keys, kv.values);
+    }
+    uint32_t *got = gab_test_alloc(4ul * kv.n_word);
+    gab_test_read(vk, kv.layer.keys, got, 4ul * kv.n_word);
+    if (vk->executes) compare(&kv, got, kv.keys, "keys");
+    gab_test_read(vk, kv.layer.values, got, 4ul * kv.n_word);
+    if (vk->executes) compare(&kv, got, kv.values, "values");
+    gab_test_release(vk);
+}
+
+static void head_dims(gab_vk *vk, gab_kernel_set set, bool f16) {
+    static const uint32_t dims[] = {16, 32, 48, 64, 80, 96, 128, 256, 1, 7, 65};
+    for (size_t i = 0; i < sizeof dims / sizeof *dims; i++) check(vk, set, dims[i], 1 + (uint32_t)i % 3, f16, 1);
+}
+
+static void f32(gab_vk *vk, gab_kernel_set set) {
+    head_dims(vk, set, false);
+}
+GAB_TEST(f32) {
+    gab_test_each_device(f32);
+}
+
+static void f16(gab_vk *vk, gab_kernel_set set) {
+    head_dims(vk, set, true);
+}
+GAB_TEST(f16) {
+    gab_test_each_device(f16);
+}
+
+/* Values among the subnormals of f16 (below 6e-5) and near its largest. */
+static void f16_edges(gab_vk *vk, gab_kernel_set set) {
+    check(vk, set, 64, 2, true, 1e-6f);
+    check(vk, set, 64, 2, true, 6e4f);
+}
+GAB_TEST(f16_edges) {
+    gab_test_each_device(f16_edges);
+}
+
+GAB_TEST_MAIN()
