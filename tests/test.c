@@ -33,7 +33,7 @@ int gab_test_run(int argc, char **argv) {
 }
 
 static const char *join(const char *folder, const char *name) {
-    static char paths[4][4096];
+    static char paths[4][2 * 4096];
     static unsigned turn;
     char *path = paths[turn++ % 4];
     snprintf(path, sizeof paths[0], "%s/%s", folder, name);

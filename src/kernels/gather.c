@@ -23,6 +23,7 @@ void gab_gather_record(const gab_kernel_context *context, const gab_gather *op) 
             .push = &args,
             .push_bytes = sizeof args,
             .groups = {(n_part + context->set.lanes - 1) / context->set.lanes, n, 1}};
+        if (i > 0) gab_record_apart(context->recorder);
         gab_record_dispatch(context->recorder, &dispatch);
     }
 }

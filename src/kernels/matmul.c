@@ -49,7 +49,10 @@ void gab_matmul_record(const gab_kernel_context *context, const gab_matmul *op) 
         gab_matvec_record(context, op);
         return;
     }
-    for (uint32_t i = 0; i < op->weight->n_shard; i++) record_tiled(context, op, &op->weight->shards[i]);
+    for (uint32_t i = 0; i < op->weight->n_shard; i++) {
+        if (i > 0) gab_record_apart(context->recorder);
+        record_tiled(context, op, &op->weight->shards[i]);
+    }
 }
 
 double gab_gelu_reference(double x) {

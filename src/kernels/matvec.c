@@ -23,11 +23,11 @@ static void record_lane(const gab_kernel_context *context, const gab_matmul *op,
 }
 
 static void record_group(const gab_kernel_context *context, const gab_matmul *op, uint32_t n_col, const gab_shard *shard) {
-    const uint32_t rows = 4;
     gab_matmul_args args;
     gab_dispatch dispatch;
     uint32_t cols = 1;
     while (cols < n_col && cols < GAB_MATVEC_COLUMNS_MAX) cols *= 2;
+    const uint32_t rows = cols < 8 ? 4 : 2; /* 4 by 8 sums spill on Intel */
     gab_matmul_prepare(context, op, shard, &args, &dispatch);
     dispatch.pipeline.shader =
         gab_shader_of_type(GAB_SHADER_MATVEC_GROUP_F32, GAB_SHADER_MATVEC_GROUP_F16, op->weight->type);
@@ -41,6 +41,8 @@ static void record_group(const gab_kernel_context *context, const gab_matmul *op
 
 void gab_matvec_record(const gab_kernel_context *context, const gab_matmul *op) {
     uint32_t n_col = op->of_outs ? context->n_out : context->n_row;
-    for (uint32_t i = 0; i < op->weight->n_shard; i++)
+    for (uint32_t i = 0; i < op->weight->n_shard; i++) {
+        if (i > 0) gab_record_apart(context->recorder);
         (context->set.lane ? record_lane : record_group)(context, op, n_col, &op->weight->shards[i]);
+    }
 }

@@ -91,6 +91,12 @@ void gab_record_barrier(gab_recorder *r) {
                 VK_ACCESS_TRANSFER_WRITE_BIT);
 }
 
+void gab_record_apart(gab_recorder *r) {
+    if (!recording(r) || !r->vk->messenger) return;
+    gab_record_barrier(r);
+    r->list->n_barrier--; /* none otherwise */
+}
+
 void gab_record_host_barrier(gab_recorder *r) {
     barrier(r, VK_PIPELINE_STAGE_HOST_BIT, VK_ACCESS_HOST_READ_BIT);
 }
@@ -165,6 +171,7 @@ static void dispatch_in_pieces(gab_recorder *r, const gab_dispatch *d) {
     }
     size[longest] = (d->groups[longest] + pieces - 1) / pieces;
     for (; base[longest] < d->groups[longest]; base[longest] += size[longest]) {
+        if (base[longest] > 0) gab_record_apart(r);
         if (size[longest] > d->groups[longest] - base[longest]) size[longest] = d->groups[longest] - base[longest];
         r->vk->fn.vkCmdDispatchBase(r->cmd, base[0], base[1], base[2], size[0], size[1], size[2]);
     }

@@ -53,6 +53,9 @@ void gab_record_open(gab_recorder *recorder);
 void gab_record_close(gab_recorder *recorder);
 void gab_record_dispatch(gab_recorder *recorder, const gab_dispatch *dispatch);
 void gab_record_barrier(gab_recorder *recorder); /* compute and transfer before, compute and transfer after */
+/* Between dispatches that write different parts of the same buffer: nothing, but a barrier under the validation layer, which
+ * knows only whole bindings and would see a conflict. */
+void gab_record_apart(gab_recorder *recorder);
 void gab_record_host_barrier(gab_recorder *recorder); /* makes writes visible to the host */
 /* n_region copies; offsets are relative to the slices. */
 void gab_record_copy(gab_recorder *recorder, gab_slice from, gab_slice to, const VkBufferCopy *regions, uint32_t n_region);
