@@ -1,6 +1,7 @@
 /*
- * kernels.c - the products of a model, alone: median time, GB/s of weights read and GFLOP/s, for each weight type and number of
- * columns, on one device. `host` is processor time a product: on a CPU driver, the work itself, whatever else the machine does.
+ * kernels.c - the products of a model, alone: median time, GB/s of weights read and GFLOP/s, for each weight type and
+ * number of columns, on one device. `host` is processor time a product: on a CPU driver, the work itself, whatever else
+ * the machine does.
  *
  *     bench/kernels [-d DEVICE] [--rows N] [--cols N] [--variant lane|group] [--runs N]
  */
@@ -30,8 +31,8 @@ static int compare(const void *a, const void *b) {
 }
 
 /* Times `repeat` products in one command buffer; milliseconds a product, the first run (with its compilation) apart. */
-static gab_status run(bench *b, const gab_weight *weight, uint32_t columns, uint32_t repeat, double *first, double *median,
-                      double *cpu) {
+static gab_status run(bench *b, const gab_weight *weight, uint32_t columns, uint32_t repeat, double *first,
+                      double *median, double *cpu) {
     gab_status status;
     gab_command_list list = {0};
     gab_recorder recorder = {.vk = b->vk, .list = &list};
@@ -96,7 +97,8 @@ static gab_status bench_type(bench *b, gab_dtype type) {
         double first = 0, ms = 0, cpu = 0;
         status = run(b, &weight, columns[i], columns[i] <= 8 ? 10 : 1, &first, &ms, &cpu);
         if (status == GAB_OK)
-            printf("%-5s %4u x %-5u %3u columns  %9.3f ms  %7.2f GB/s  %8.1f GFLOP/s   first run %6.0f ms, host %9.3f ms\n",
+            printf("%-5s %4u x %-5u %3u columns  %9.3f ms  %7.2f GB/s  %8.1f GFLOP/s   first run %6.0f ms, host %9.3f "
+                   "ms\n",
                    gab_dtype_get(type)->name, b->n_row, b->n_col, columns[i], ms, (double)bytes / ms * 1e-6,
                    2.0 * b->n_row * b->n_col * columns[i] / ms * 1e-6, first, cpu);
     }
@@ -146,7 +148,9 @@ int main(int argc, char **argv) {
             b.n_run = (uint32_t)strtoul(value, NULL, 10);
     }
     if (argc % 2 == 0 || b.n_row == 0 || b.n_col == 0 || b.n_run == 0) {
-        fprintf(stderr, "usage: kernels [-d DEVICE] [--rows N] [--cols N, a multiple of 32] [--variant lane|group] [--runs N]\n");
+        fprintf(
+            stderr,
+            "usage: kernels [-d DEVICE] [--rows N] [--cols N, a multiple of 32] [--variant lane|group] [--runs N]\n");
         return 2;
     }
     gab_status status = gab_vk_create(device, &log, &b.vk);

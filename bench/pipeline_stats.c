@@ -1,6 +1,6 @@
 /*
- * pipeline_stats.c - compiles every pipeline that a device may be given and prints what its driver says of each: registers,
- * spills, instructions, cycles, occupancy. Works on drivers that execute nothing.
+ * pipeline_stats.c - compiles every pipeline that a device may be given and prints what its driver says of each:
+ * registers, spills, instructions, cycles, occupancy. Works on drivers that execute nothing.
  *
  *     bench/pipeline_stats [-d DEVICE] [--variant lane|group] [--quiet]
  *
@@ -91,7 +91,8 @@ static double value_of(const VkPipelineExecutableStatisticKHR *s) {
 }
 
 /* The statistics of an executable into one value a column; NAN where the driver says nothing. */
-static void read_statistics(gab_vk *vk, VkPipeline pipeline, uint32_t executable, double values[N_COLUMN], bool seen[N_COLUMN]) {
+static void read_statistics(gab_vk *vk, VkPipeline pipeline, uint32_t executable, double values[N_COLUMN],
+                            bool seen[N_COLUMN]) {
     VkPipelineExecutableInfoKHR info = {
         .sType = VK_STRUCTURE_TYPE_PIPELINE_EXECUTABLE_INFO_KHR, .pipeline = pipeline, .executableIndex = executable};
     static VkPipelineExecutableStatisticKHR list[STATISTIC_MAX];

@@ -1,6 +1,6 @@
 /*
- * tokens.c - tokens a second of a model file, measured the way llama-bench does: a prompt of random tokens, and tokens made from
- * an empty context; each repeated after one run to warm up. Prints medians with the smallest and largest.
+ * tokens.c - tokens a second of a model file, measured the way llama-bench does: a prompt of random tokens, and tokens
+ * made from an empty context; each repeated after one run to warm up. Prints medians with the smallest and largest.
  *
  *     bench/tokens -m FILE [-d DEVICE] [-p 128] [-n 24] [-r 5] [--kv f16|f32] [--variant lane|group]
  */
@@ -38,8 +38,8 @@ static gab_status turn(gab_session *session, const int32_t *tokens, size_t n_pro
     return status;
 }
 
-static gab_status measure(const char *name, gab_session *session, const int32_t *tokens, size_t n_prompt, size_t n_predict,
-                          int n_run) {
+static gab_status measure(const char *name, gab_session *session, const int32_t *tokens, size_t n_prompt,
+                          size_t n_predict, int n_run) {
     double rates[64];
     double ms = 0;
     gab_status status = turn(session, tokens, n_prompt, n_predict, &ms);
@@ -76,7 +76,8 @@ int main(int argc, char **argv) {
         if (strcmp(argv[i], "--variant") == 0) options.variant = value;
     }
     if (!options.model_path || argc % 2 == 0 || n_run < 1 || n_run > 64 || n_prompt < 1 || n_predict < 1) {
-        fprintf(stderr, "usage: tokens -m FILE [-d DEVICE] [-p 128] [-n 24] [-r 5] [--kv f16|f32] [--variant lane|group]\n");
+        fprintf(stderr,
+                "usage: tokens -m FILE [-d DEVICE] [-p 128] [-n 24] [-r 5] [--kv f16|f32] [--variant lane|group]\n");
         return 2;
     }
     gab_status status = gab_engine_create(&options, &engine);

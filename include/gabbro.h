@@ -4,17 +4,16 @@
  * Three kinds of object:
  *
  *   gab_tokenizer   the vocabulary of a model file; needs no device. Immutable, safe to share between threads.
- *   gab_engine      a device with a model on it. Its configuration never changes; safe to share between threads. It owns
- *                   one scheduler thread, which forms the steps (batches) of all its sessions.
- *   gab_session     one conversation: its token history, its KV pages, its sampler. Many per engine. A session's
- *                   functions may be called from any thread, one caller at a time for feed / next / logits; cancel at
- *                   any time.
+ *   gab_engine      a device with a model on it. Its configuration never changes; safe to share between threads. It
+ * owns one scheduler thread, which forms the steps (batches) of all its sessions. gab_session     one conversation: its
+ * token history, its KV pages, its sampler. Many per engine. A session's functions may be called from any thread, one
+ * caller at a time for feed / next / logits; cancel at any time.
  *
  * Conventions. Functions that can fail return gab_status; outputs are written only on GAB_OK unless said otherwise.
- * What went wrong is said once, in a sentence that names the file, field, value and remedy, to the log callback, and kept
- * for gab_last_error() of the calling thread. Structs of options come from their gab_*_default() function, which fills
- * struct_size; unknown newer fields are then never read. Destroy functions take the address of the pointer, accept NULL,
- * and set it to NULL. The library never prints, exits, or aborts on input. All text is UTF-8.
+ * What went wrong is said once, in a sentence that names the file, field, value and remedy, to the log callback, and
+ * kept for gab_last_error() of the calling thread. Structs of options come from their gab_*_default() function, which
+ * fills struct_size; unknown newer fields are then never read. Destroy functions take the address of the pointer,
+ * accept NULL, and set it to NULL. The library never prints, exits, or aborts on input. All text is UTF-8.
  */
 #ifndef GABBRO_H
 #define GABBRO_H
@@ -37,7 +36,8 @@ extern "C" {
 #define GAB_VERSION_MINOR 1
 #define GAB_VERSION_PATCH 0
 
-/* ---- status, log, progress ------------------------------------------------------------------------------------------- */
+/* ---- status, log, progress
+ * ------------------------------------------------------------------------------------------- */
 
 /* X(name, text): the one list of results. */
 #define GAB_STATUS_LIST(X)                                                                                             \
@@ -75,10 +75,12 @@ typedef enum gab_log_level { GAB_LOG_ERROR, GAB_LOG_WARNING, GAB_LOG_INFO, GAB_L
 /* Called with one finished line, without a newline. May come from any thread, never from two at once per object. */
 typedef void (*gab_log_fn)(void *user, gab_log_level level, const char *message);
 
-/* Long work: `stage` is a short phrase ("loading weights"), done of total in bytes or items. From the calling thread. */
+/* Long work: `stage` is a short phrase ("loading weights"), done of total in bytes or items. From the calling thread.
+ */
 typedef void (*gab_progress_fn)(void *user, const char *stage, uint64_t done, uint64_t total);
 
-/* ---- devices --------------------------------------------------------------------------------------------------------- */
+/* ---- devices
+ * --------------------------------------------------------------------------------------------------------- */
 
 typedef enum gab_device_kind {
     GAB_DEVICE_OTHER,
@@ -103,19 +105,21 @@ typedef struct gab_device_info {
     bool is_default;        /* what gab_engine_create takes without a name */
 } gab_device_info;
 
-/* All Vulkan devices, in loader order. *devices is to be freed with gab_device_list_free. Fails with NO_DEVICE when there is
- * no Vulkan loader or no device. Thread safe. */
+/* All Vulkan devices, in loader order. *devices is to be freed with gab_device_list_free. Fails with NO_DEVICE when
+ * there is no Vulkan loader or no device. Thread safe. */
 GAB_API gab_status gab_device_list(gab_device_info **devices, size_t *n_device, gab_log_fn log, void *log_user);
 GAB_API void gab_device_list_free(gab_device_info **devices);
 GAB_API const char *gab_device_kind_text(gab_device_kind kind);
 
-/* ---- tokenizer ------------------------------------------------------------------------------------------------------- */
+/* ---- tokenizer
+ * ------------------------------------------------------------------------------------------------------- */
 
 typedef struct gab_tokenizer gab_tokenizer;
 typedef struct gab_text_stream gab_text_stream;
 
 /* Reads the vocabulary of a GGUF file. */
-GAB_API gab_status gab_tokenizer_open(const char *model_path, gab_log_fn log, void *log_user, gab_tokenizer **tokenizer);
+GAB_API gab_status gab_tokenizer_open(const char *model_path, gab_log_fn log, void *log_user,
+                                      gab_tokenizer **tokenizer);
 GAB_API void gab_tokenizer_destroy(gab_tokenizer **tokenizer);
 
 GAB_API uint32_t gab_tokenizer_n_vocab(const gab_tokenizer *tokenizer);
@@ -125,26 +129,28 @@ GAB_API int32_t gab_tokenizer_eos(const gab_tokenizer *tokenizer); /* -1: none *
 /* True when a model ends its answer with this token (end of text, end of turn). */
 GAB_API bool gab_tokenizer_is_end(const gab_tokenizer *tokenizer, int32_t token);
 
-/* Text to tokens. `text` need not be zero-terminated and may hold any bytes; with parse_special, the spelled-out special
- * tokens of the vocabulary ("<|endoftext|>") become single tokens. *tokens is malloc'ed, to be freed with
+/* Text to tokens. `text` need not be zero-terminated and may hold any bytes; with parse_special, the spelled-out
+ * special tokens of the vocabulary ("<|endoftext|>") become single tokens. *tokens is malloc'ed, to be freed with
  * gab_tokens_free. add_bos puts the start token in front where the file asks for one. */
 GAB_API gab_status gab_tokenizer_encode(const gab_tokenizer *tokenizer, const char *text, size_t n_byte, bool add_bos,
                                         bool parse_special, int32_t **tokens, size_t *n_token);
 GAB_API void gab_tokens_free(int32_t **tokens);
 
-/* The bytes of one token: pointer into the tokenizer, not zero-terminated, possibly part of a UTF-8 character. NULL for an
- * id outside the vocabulary. Control tokens have no bytes unless with_special. */
-GAB_API const char *gab_tokenizer_piece(const gab_tokenizer *tokenizer, int32_t token, bool with_special, size_t *n_byte);
+/* The bytes of one token: pointer into the tokenizer, not zero-terminated, possibly part of a UTF-8 character. NULL for
+ * an id outside the vocabulary. Control tokens have no bytes unless with_special. */
+GAB_API const char *gab_tokenizer_piece(const gab_tokenizer *tokenizer, int32_t token, bool with_special,
+                                        size_t *n_byte);
 
-/* A stream of tokens to UTF-8 text: holds back the bytes of a character until it is whole; bytes that can never become one
- * come out as U+FFFD. push returns text owned by the stream, zero-terminated, valid until the next call; finish returns
- * what is left. */
+/* A stream of tokens to UTF-8 text: holds back the bytes of a character until it is whole; bytes that can never become
+ * one come out as U+FFFD. push returns text owned by the stream, zero-terminated, valid until the next call; finish
+ * returns what is left. */
 GAB_API gab_status gab_text_stream_create(const gab_tokenizer *tokenizer, gab_text_stream **stream);
 GAB_API void gab_text_stream_destroy(gab_text_stream **stream);
 GAB_API const char *gab_text_stream_push(gab_text_stream *stream, int32_t token);
 GAB_API const char *gab_text_stream_finish(gab_text_stream *stream);
 
-/* ---- engine ---------------------------------------------------------------------------------------------------------- */
+/* ---- engine
+ * ---------------------------------------------------------------------------------------------------------- */
 
 typedef struct gab_engine gab_engine;
 typedef struct gab_session gab_session;
@@ -157,11 +163,11 @@ typedef enum gab_precision { GAB_PRECISION_FAST, GAB_PRECISION_EXACT } gab_preci
 
 typedef struct gab_engine_options {
     size_t struct_size;
-    const char *model_path;    /* GGUF file; required */
-    const char *device;        /* index, part of the name (any case) or UUID; NULL: GABBRO_DEVICE, else the fastest kind */
-    uint32_t context;          /* positions a session can hold; 0: the model's own, or less if memory is short */
-    uint32_t n_session;        /* sessions that can exist at once, 1..16; default 8 */
-    gab_kv_type kv;            /* type of the KV cache; default F16 */
+    const char *model_path; /* GGUF file; required */
+    const char *device;     /* index, part of the name (any case) or UUID; NULL: GABBRO_DEVICE, else the fastest kind */
+    uint32_t context;       /* positions a session can hold; 0: the model's own, or less if memory is short */
+    uint32_t n_session;     /* sessions that can exist at once, 1..16; default 8 */
+    gab_kv_type kv;         /* type of the KV cache; default F16 */
     gab_precision precision;   /* default FAST */
     uint32_t submit_budget_ms; /* longest submit; default 100 */
     const char *variant;       /* NULL: by the device; "lane" or "group" forces a family of kernels (tests, bench) */
@@ -178,13 +184,13 @@ typedef struct gab_engine_info {
     char architecture[32];
     char device[256];
     char driver[256];
-    char variants[17];      /* hash of the kernel variants in use, 16 hexadecimal digits */
+    char variants[17]; /* hash of the kernel variants in use, 16 hexadecimal digits */
     uint32_t n_vocab, n_embd, n_layer, n_head, n_ctx_train;
-    uint32_t context;       /* positions a session can hold */
-    uint64_t weight_bytes;  /* on the device */
-    uint64_t kv_bytes;      /* on the device, now */
-    double load_ms;         /* gab_engine_create, from call to return */
-    bool executes;          /* false: the device computes nothing (a compile-only driver); results are meaningless */
+    uint32_t context;      /* positions a session can hold */
+    uint64_t weight_bytes; /* on the device */
+    uint64_t kv_bytes;     /* on the device, now */
+    double load_ms;        /* gab_engine_create, from call to return */
+    bool executes;         /* false: the device computes nothing (a compile-only driver); results are meaningless */
 } gab_engine_info;
 
 GAB_API gab_engine_options gab_engine_options_default(void);
@@ -197,7 +203,8 @@ GAB_API void gab_engine_destroy(gab_engine **engine);
 GAB_API void gab_engine_get_info(const gab_engine *engine, gab_engine_info *info);
 GAB_API const gab_tokenizer *gab_engine_tokenizer(const gab_engine *engine); /* owned by the engine */
 
-/* ---- session --------------------------------------------------------------------------------------------------------- */
+/* ---- session
+ * --------------------------------------------------------------------------------------------------------- */
 
 /* The sampler, in this order: repetition penalty over the last 64 tokens, temperature, top-k, top-p, min-p, draw. */
 typedef struct gab_sampling {
@@ -246,18 +253,19 @@ GAB_API void gab_session_destroy(gab_session **session);
 /* A copy of the conversation so far; shares the KV pages with the original until one of them writes. */
 GAB_API gab_status gab_session_fork(gab_session *session, gab_session **copy);
 
-/* Appends tokens to the history and asks for n_predict more; returns at once. Tokens made but not yet taken with next are
- * kept; it is an error to feed while a turn is running. Fails with CONTEXT_FULL when the tokens do not fit. */
+/* Appends tokens to the history and asks for n_predict more; returns at once. Tokens made but not yet taken with next
+ * are kept; it is an error to feed while a turn is running. Fails with CONTEXT_FULL when the tokens do not fit. */
 GAB_API gab_status gab_session_feed(gab_session *session, const int32_t *tokens, size_t n_token, size_t n_predict);
 
 /* Blocks until there is a token, or the turn has ended. Failures of the device arrive here. */
 GAB_API gab_status gab_session_next(gab_session *session, gab_event *event);
 
-/* Ends the running turn soon; next then returns GAB_STOP_CANCELLED. From any thread, and from a signal handler's thread. */
+/* Ends the running turn soon; next then returns GAB_STOP_CANCELLED. From any thread, and from a signal handler's
+ * thread. */
 GAB_API void gab_session_cancel(gab_session *session);
 
-/* Appends tokens to the history and writes their logits: n_token rows of n_vocab floats, row i predicting the token after
- * tokens[i]. Blocks. chunk: rows a step may hold, 0 for the engine's choice (tests). */
+/* Appends tokens to the history and writes their logits: n_token rows of n_vocab floats, row i predicting the token
+ * after tokens[i]. Blocks. chunk: rows a step may hold, 0 for the engine's choice (tests). */
 GAB_API gab_status gab_session_logits(gab_session *session, const int32_t *tokens, size_t n_token, uint32_t chunk,
                                       float *logits);
 

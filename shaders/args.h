@@ -1,6 +1,7 @@
 /*
- * args.h - every structure that the host and the shaders share, declared once, for C and GLSL: push constants (at most 128
- * bytes) and the step buffer. Members are 32-bit only, so that C's layout and std430 agree; sizes are asserted below.
+ * args.h - every structure that the host and the shaders share, declared once, for C and GLSL: push constants (at most
+ * 128 bytes) and the step buffer. Members are 32-bit only, so that C's layout and std430 agree; sizes are asserted
+ * below.
  */
 #ifndef GAB_ARGS_H
 #define GAB_ARGS_H
@@ -15,24 +16,24 @@ typedef uint32_t uint;
     struct name
 #endif
 
-#define GAB_GRID_FOLD 32768u    /* a linear grid longer than this goes on in y: group = x + y * fold */
-#define GAB_ROW_MAX 512         /* rows a step can hold */
-#define GAB_OUT_MAX 32          /* of which output rows */
-#define GAB_SLOT_MAX 16         /* sessions */
-#define GAB_WORK_MAX 528        /* attention tiles: at worst one a row of a chunk and one a slot */
-#define GAB_RECENT_MAX 64       /* tokens the repetition penalty looks back over */
-#define GAB_PAGE 64u            /* positions a KV page */
-#define GAB_PIECE 256u          /* positions a piece of the split decode attention */
+#define GAB_GRID_FOLD     32768u      /* a linear grid longer than this goes on in y: group = x + y * fold */
+#define GAB_ROW_MAX       512         /* rows a step can hold */
+#define GAB_OUT_MAX       32          /* of which output rows */
+#define GAB_SLOT_MAX      16          /* sessions */
+#define GAB_WORK_MAX      528         /* attention tiles: at worst one a row of a chunk and one a slot */
+#define GAB_RECENT_MAX    64          /* tokens the repetition penalty looks back over */
+#define GAB_PAGE          64u         /* positions a KV page */
+#define GAB_PIECE         256u        /* positions a piece of the split decode attention */
 #define GAB_TOKEN_SAMPLED 0xffffffffu /* a row's token is the one sampled last for its slot */
 
 /* Specialization constant ids. */
-#define GAB_SPEC_LANES 0    /* invocations a group (local size x) */
-#define GAB_SPEC_ROWS 1     /* weight rows a lane (lane kernels) or a group (group kernels) */
-#define GAB_SPEC_COLS 2     /* columns (activation rows) a group */
+#define GAB_SPEC_LANES    0 /* invocations a group (local size x) */
+#define GAB_SPEC_ROWS     1 /* weight rows a lane (lane kernels) or a group (group kernels) */
+#define GAB_SPEC_COLS     2 /* columns (activation rows) a group */
 #define GAB_SPEC_HEAD_DIM 3 /* head_dim padded to 16 */
-#define GAB_SPEC_KV_F16 4   /* the KV cache is f16, else f32 */
-#define GAB_SPEC_DECODE 5   /* attention: one row a group, split over the sequence */
-#define GAB_SPEC_COUNT 6
+#define GAB_SPEC_KV_F16   4 /* the KV cache is f16, else f32 */
+#define GAB_SPEC_DECODE   5 /* attention: one row a group, split over the sequence */
+#define GAB_SPEC_COUNT    6
 
 /* ---- the step buffer: what changes from step to step ---- */
 
@@ -78,11 +79,11 @@ GAB_STRUCT(gab_step) {
     gab_step_work works[GAB_WORK_MAX];
 };
 
-/* ---- push constants ---- */
+    /* ---- push constants ---- */
 
-#define GAB_INDEX_TOKEN 0u    /* of the step's rows: the token id */
+#define GAB_INDEX_TOKEN    0u /* of the step's rows: the token id */
 #define GAB_INDEX_POSITION 1u /* of the step's rows: the position */
-#define GAB_INDEX_OUT 2u      /* of the step's output rows: the row */
+#define GAB_INDEX_OUT      2u /* of the step's output rows: the row */
 
 GAB_STRUCT(gab_gather_args) {
     uint n_block;      /* 16-byte parts a row */
@@ -135,10 +136,10 @@ GAB_STRUCT(gab_attention_args) {
     uint n_head;
     uint n_head_kv;
     uint head_dim;
-    uint x_stride;  /* floats a row of queries */
-    uint y_stride;  /* floats a row of results */
-    uint n_piece;   /* decode: pieces of the plan's depth bucket */
-    float scale;    /* 1 / sqrt(head_dim) */
+    uint x_stride; /* floats a row of queries */
+    uint y_stride; /* floats a row of results */
+    uint n_piece;  /* decode: pieces of the plan's depth bucket */
+    float scale;   /* 1 / sqrt(head_dim) */
 };
 
 GAB_STRUCT(gab_sample_args) {
@@ -155,7 +156,8 @@ GAB_STRUCT(gab_probe_args) {
 _Static_assert(sizeof(gab_step_row) == 16, "std430");
 _Static_assert(sizeof(gab_step_work) == 16, "std430");
 _Static_assert(sizeof(gab_step_out) == 48 + 4 * GAB_RECENT_MAX, "std430");
-_Static_assert(sizeof(gab_step) == 16 + 16 * GAB_ROW_MAX + sizeof(gab_step_out) * GAB_OUT_MAX + 16 * GAB_WORK_MAX, "std430");
+_Static_assert(sizeof(gab_step) == 16 + 16 * GAB_ROW_MAX + sizeof(gab_step_out) * GAB_OUT_MAX + 16 * GAB_WORK_MAX,
+               "std430");
 _Static_assert(sizeof(gab_matmul_args) <= 128 && sizeof(gab_gather_args) <= 128 && sizeof(gab_attention_args) <= 128,
                "push constants");
 #endif

@@ -17,9 +17,10 @@ layout(push_constant, std430) uniform Push {
 #include "step.glsl"
 #include "attention.glsl"
 
+const uint QUADS = HEAD_DIM / 4;
 const uint BATCH = 8; // keys between two looks at the largest score; divides GAB_PAGE
 
-vec4 query[HEAD_DIM / 4]; // not a parameter: an array sized by a specialization constant cannot be copied into one
+vec4 query[QUADS]; // not a parameter: an array sized by a specialization constant cannot be copied into one
 
 float score(uint key_address) {
     float sum = 0.0;
@@ -63,11 +64,15 @@ void main() {
     }
     uint kv_head = head / (args.n_head / args.n_head_kv);
 
-    vec4 acc[HEAD_DIM / 4];
-    for (uint i = 0; i < HEAD_DIM / 4; i++) {
+    // Loads and stores stand in loops that are not unrolled, with the element of an array picked by comparing: on lavapipe each one
+    // written out is a loop over the lanes, and compiling 64 of them takes seconds.
+    vec4 acc[QUADS];
+    for (uint i = 0; i < QUADS; i++) acc[i] = vec4(0.0);
+    [[dont_unroll]] for (uint i = 0; i < QUADS; i++) {
+        vec4 v;
         for (uint k = 0; k < 4; k++)
-            query[i][k] = 4 * i + k < args.head_dim ? q[row * args.x_stride + head * args.head_dim + 4 * i + k] : 0.0;
-        acc[i] = vec4(0.0);
+            v[k] = 4 * i + k < args.head_dim ? q[row * args.x_stride + head * args.head_dim + 4 * i + k] : 0.0;
+        for (uint j = 0; j < QUADS; j++) query[j] = i == j ? v : query[j];
     }
     float largest = LOWEST, sum = 0.0;
     for (uint t = first; t < last; t += BATCH) {
@@ -81,7 +86,7 @@ void main() {
         float shrink = exp(largest - top);
         largest = top;
         sum *= shrink;
-        for (uint i = 0; i < HEAD_DIM / 4; i++) acc[i] *= shrink;
+        for (uint i = 0; i < QUADS; i++) acc[i] *= shrink;
         [[dont_unroll]] for (uint b = 0; b < BATCH; b++) {
             if (t + b >= last) break;
             float p = t + b <= position ? exp(scores[b] - top) : 0.0;
@@ -94,14 +99,20 @@ void main() {
         }
     }
     if (!valid) return;
+    uint to = row * args.y_stride + head * args.head_dim, n_dim = args.head_dim;
+    float scale = 1.0 / sum;
     if (DECODE) {
-        uint to = piece_address(row, head, piece);
+        to = piece_address(row, head, piece);
         y[to] = largest;
         y[to + 1] = sum;
-        for (uint d = 0; d < HEAD_DIM; d++) y[to + 2 + d] = acc[d / 4][d % 4];
-    } else {
-        uint to = row * args.y_stride + head * args.head_dim;
-        for (uint d = 0; d < HEAD_DIM; d++)
-            if (d < args.head_dim) y[to + d] = acc[d / 4][d % 4] / sum;
+        to += 2;
+        n_dim = HEAD_DIM;
+        scale = 1.0;
+    }
+    [[dont_unroll]] for (uint i = 0; i < QUADS; i++) {
+        vec4 v = acc[0];
+        for (uint j = 1; j < QUADS; j++) v = i == j ? acc[j] : v;
+        for (uint k = 0; k < 4; k++)
+            if (4 * i + k < n_dim) y[to + 4 * i + k] = v[k] * scale;
     }
 }

@@ -53,8 +53,14 @@ void main() {
         UNROLL for (uint r = 0; r < ROWS; r++)
             UNROLL for (uint c = 0; c < COLS; c++) sums[r][c] = fma(scales_of[r], part_sums[r][c], sums[r][c]);
     }
-    UNROLL for (uint r = 0; r < ROWS; r++)
-        UNROLL for (uint c = 0; c < COLS; c++)
-            if (first_row + r * LANES < args.n_row && first_col + c < matmul_columns())
-                matmul_store(first_row + r * LANES, first_col + c, sums[r][c]);
+    // One store written out a row, its column's sum picked by comparing: on lavapipe each store is a loop over the lanes, and
+    // compiling ROWS * COLS of them takes longer than all else.
+    [[dont_unroll]] for (uint c = 0; c < COLS; c++) {
+        if (first_col + c >= matmul_columns()) return;
+        UNROLL for (uint r = 0; r < ROWS; r++) {
+            float sum = sums[r][0];
+            UNROLL for (uint i = 1; i < COLS; i++) sum = i == c ? sums[r][i] : sum;
+            if (first_row + r * LANES < args.n_row) matmul_store(first_row + r * LANES, first_col + c, sum);
+        }
+    }
 }

@@ -4,8 +4,8 @@
  *     GAB_TEST(rows_of_one) { CHECK(f(1) == 1); }
  *     GAB_TEST_MAIN()
  *
- * `program NAME` runs one case, `program` all, `program --list` names them. CHECK survives NDEBUG. A case skips itself with
- * SKIP("why"), which CTest counts as skipped (exit status 77).
+ * `program NAME` runs one case, `program` all, `program --list` names them. CHECK survives NDEBUG. A case skips itself
+ * with SKIP("why"), which CTest counts as skipped (exit status 77).
  */
 #ifndef GAB_TEST_H
 #define GAB_TEST_H
@@ -65,7 +65,8 @@ void gab_test_finish(void); /* called after each case: fails it when validation 
         exit(77);                                                                                                      \
     } while (0)
 
-/* The folder of real weights and texts ($GABBRO_TEST_MODELS, else shared/models beside the tree); NULL when it is not there. */
+/* The folder of real weights and texts ($GABBRO_TEST_MODELS, else shared/models beside the tree); NULL when it is not
+ * there. */
 const char *gab_test_models(void);
 /* folder/name into a static buffer (four alternate); skips the case when the models folder is missing. */
 const char *gab_test_model(const char *name);

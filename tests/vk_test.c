@@ -110,7 +110,7 @@ void gab_test_vk_setup(void) {
     char mesa[512];
     snprintf(mesa, sizeof mesa, xdg ? "%s" : "%s/.cache", xdg ? xdg : home ? home : "/tmp");
     CHECK(setenv("MESA_SHADER_CACHE_DIR", mesa, 0) == 0);
-    snprintf(harness.cache_home, sizeof harness.cache_home, "%s/gabbro-test-XXXXXX", folder ? folder : "/tmp");
+    snprintf(harness.cache_home, sizeof harness.cache_home, "%s/gabbro-vk-test-XXXXXX", folder ? folder : "/tmp");
     CHECK(mkdtemp(harness.cache_home));
     harness.owner = getpid();
     atexit(remove_cache_home);

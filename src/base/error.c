@@ -21,7 +21,7 @@ const char *gab_last_error(void) {
 }
 
 const char *gab_version(void) {
-#define STRINGIFY(x) #x
+#define STRINGIFY(x)     #x
 #define VERSION(a, b, c) STRINGIFY(a) "." STRINGIFY(b) "." STRINGIFY(c)
     return VERSION(GAB_VERSION_MAJOR, GAB_VERSION_MINOR, GAB_VERSION_PATCH);
 }
@@ -30,7 +30,7 @@ void gab_error_set(const char *message) {
     snprintf(last_error, sizeof last_error, "%s", message);
 }
 
-gab_status gab_fail(const gab_log *log, gab_status status, const char *format, ...) {
+gab_status(gab_fail)(const gab_log *log, gab_status status, const char *format, ...) {
     char message[GAB_MESSAGE_MAX];
     va_list args;
     va_start(args, format);

@@ -1,9 +1,9 @@
 /*
  * error.h - one way to fail, and the log.
  *
- * gab_fail() is called once, where something fails: it formats the sentence, keeps it for gab_last_error() of this thread,
- * sends it to the log and returns the status, so that a failing function ends in `return gab_fail(log, GAB_..., "...")`.
- * Callers pass statuses on with GAB_TRY or an `error:` label and say nothing more.
+ * gab_fail() is called once, where something fails: it formats the sentence, keeps it for gab_last_error() of this
+ * thread, sends it to the log and returns the status, so that a failing function ends in `return gab_fail(log, GAB_...,
+ * "...")`. Callers pass statuses on with GAB_TRY or an `error:` label and say nothing more.
  */
 #ifndef GAB_BASE_ERROR_H
 #define GAB_BASE_ERROR_H
@@ -26,6 +26,9 @@ typedef struct gab_log {
 #define GAB_MESSAGE_MAX 1024
 
 gab_status gab_fail(const gab_log *log, gab_status status, const char *format, ...) GAB_PRINTF(3, 4);
+#ifdef __clang_analyzer__ /* it cannot see that the result is the status, hence never GAB_OK */
+#define gab_fail(log, status, ...) ((void)gab_fail(log, status, __VA_ARGS__), (status))
+#endif
 void gab_log_print(const gab_log *log, gab_log_level level, const char *format, ...) GAB_PRINTF(3, 4);
 
 /* Sets this thread's gab_last_error() without logging: for an error that another thread has already logged. */

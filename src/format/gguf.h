@@ -1,11 +1,13 @@
 /*
- * gguf.h - reads the header of a GGUF file (v2, v3): metadata and tensor table. Bytes and names only, no knowledge of models.
- * Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md (little-endian; big-endian files are refused).
+ * gguf.h - reads the header of a GGUF file (v2, v3): metadata and tensor table. Bytes and names only, no knowledge of
+ * models. Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md (little-endian; big-endian files are
+ * refused).
  *
- * Opening checks everything once: magic, version, counts against the file's size, every string and array length, value types,
- * unique keys and tensor names, tensor dimensions (1 to 4, none zero, no overflow), known or unknown type numbers, row length
- * a multiple of the block size, alignment (a power of two, general.alignment), every tensor's bytes inside the file. Errors
- * name the file, the field and the value. Memory used is bounded by the size of the file. After that nothing is checked again.
+ * Opening checks everything once: magic, version, counts against the file's size, every string and array length, value
+ * types, unique keys and tensor names, tensor dimensions (1 to 4, none zero, no overflow), known or unknown type
+ * numbers, row length a multiple of the block size, alignment (a power of two, general.alignment), every tensor's bytes
+ * inside the file. Errors name the file, the field and the value. Memory used is bounded by the size of the file. After
+ * that nothing is checked again.
  */
 #ifndef GAB_FORMAT_GGUF_H
 #define GAB_FORMAT_GGUF_H
@@ -17,21 +19,32 @@ typedef struct gab_gguf gab_gguf;
 
 /* GGUF's value types, by their numbers in the file. */
 typedef enum gab_gguf_type {
-    GAB_GGUF_U8, GAB_GGUF_I8, GAB_GGUF_U16, GAB_GGUF_I16, GAB_GGUF_U32, GAB_GGUF_I32, GAB_GGUF_F32, GAB_GGUF_BOOL,
-    GAB_GGUF_STRING, GAB_GGUF_ARRAY, GAB_GGUF_U64, GAB_GGUF_I64, GAB_GGUF_F64
+    GAB_GGUF_U8,
+    GAB_GGUF_I8,
+    GAB_GGUF_U16,
+    GAB_GGUF_I16,
+    GAB_GGUF_U32,
+    GAB_GGUF_I32,
+    GAB_GGUF_F32,
+    GAB_GGUF_BOOL,
+    GAB_GGUF_STRING,
+    GAB_GGUF_ARRAY,
+    GAB_GGUF_U64,
+    GAB_GGUF_I64,
+    GAB_GGUF_F64
 } gab_gguf_type;
 
 typedef struct gab_gguf_tensor {
-    const char *name;     /* zero-terminated */
-    uint32_t n_dim;       /* 1..4 */
-    uint64_t shape[4];    /* GGUF order: shape[0] is the row length (the fastest); unused ones are 1 */
-    uint32_t gguf_type;   /* type number in the file */
-    bool known;           /* `type` is valid; unknown types can be listed but not loaded */
+    const char *name;   /* zero-terminated */
+    uint32_t n_dim;     /* 1..4 */
+    uint64_t shape[4];  /* GGUF order: shape[0] is the row length (the fastest); unused ones are 1 */
+    uint32_t gguf_type; /* type number in the file */
+    bool known;         /* `type` is valid; unknown types can be listed but not loaded */
     gab_dtype type;
-    uint64_t n_row;       /* product of shape[1..3] */
-    uint64_t row_bytes;   /* 0 when not known */
-    uint64_t offset;      /* from the start of the file */
-    uint64_t bytes;       /* 0 when not known */
+    uint64_t n_row;     /* product of shape[1..3] */
+    uint64_t row_bytes; /* 0 when not known */
+    uint64_t offset;    /* from the start of the file */
+    uint64_t bytes;     /* 0 when not known */
 } gab_gguf_tensor;
 
 /* A string in the file's metadata: bytes, any of them, zero-terminated besides. */
@@ -51,8 +64,9 @@ uint32_t gab_gguf_version(const gab_gguf *gguf);
 uint64_t gab_gguf_n_key(const gab_gguf *gguf);
 const char *gab_gguf_key_at(const gab_gguf *gguf, uint64_t i, gab_gguf_type *type);
 
-/* Optional scalars: false when the key is missing. Integers of any width convert when the value fits; a key of another type or
- * an out-of-range value reads as missing here, and as an error in the require forms, which name key, type and value. */
+/* Optional scalars: false when the key is missing. Integers of any width convert when the value fits; a key of another
+ * type or an out-of-range value reads as missing here, and as an error in the require forms, which name key, type and
+ * value. */
 bool gab_gguf_get_u32(const gab_gguf *gguf, const char *key, uint32_t *value);
 bool gab_gguf_get_f32(const gab_gguf *gguf, const char *key, float *value);
 bool gab_gguf_get_bool(const gab_gguf *gguf, const char *key, bool *value);
@@ -61,8 +75,8 @@ gab_status gab_gguf_require_u32(const gab_gguf *gguf, const char *key, const gab
 gab_status gab_gguf_require_f32(const gab_gguf *gguf, const char *key, const gab_log *log, float *value);
 gab_status gab_gguf_require_string(const gab_gguf *gguf, const char *key, const gab_log *log, gab_gguf_string *value);
 
-/* Arrays: the element count, or false when missing or of another element type. Strings are owned by the gguf. i32 arrays may be
- * stored as any integer type whose values fit. */
+/* Arrays: the element count, or false when missing or of another element type. Strings are owned by the gguf. i32
+ * arrays may be stored as any integer type whose values fit. */
 bool gab_gguf_get_strings(const gab_gguf *gguf, const char *key, const gab_gguf_string **items, uint64_t *n);
 bool gab_gguf_get_f32s(const gab_gguf *gguf, const char *key, const float **items, uint64_t *n);
 bool gab_gguf_get_i32s(const gab_gguf *gguf, const char *key, const int32_t **items, uint64_t *n);

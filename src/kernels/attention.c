@@ -14,7 +14,9 @@ bool gab_attention_is_decode(const gab_kernel_context *context) {
 
 uint32_t gab_attention_tile_rows(const gab_kernel_set *set, uint32_t head_dim) {
     if (set->lane) return set->lanes;
-    return head_dim <= 128 ? 8 : head_dim <= 256 ? 4 : 1; /* queries and probabilities stay below 8 KiB of shared memory */
+    return head_dim <= 128   ? 8
+           : head_dim <= 256 ? 4
+                             : 1; /* queries and probabilities stay below 8 KiB of shared memory */
 }
 
 uint64_t gab_attention_pieces_bytes(uint32_t n_row, uint32_t n_head, uint32_t head_dim, uint32_t n_piece) {
@@ -71,7 +73,8 @@ void gab_attention_reference(const gab_kv_layer *kv, uint32_t n_head, const floa
         const uint32_t kv_head = h / (n_head / kv->n_head_kv);
         double largest = -INFINITY, sum = 0;
         for (uint32_t t = 0; t <= position; t++) {
-            size_t at = (((size_t)page_table[t / GAB_PAGE] * kv->n_head_kv + kv_head) * GAB_PAGE + t % GAB_PAGE) * words;
+            size_t at =
+                (((size_t)page_table[t / GAB_PAGE] * kv->n_head_kv + kv_head) * GAB_PAGE + t % GAB_PAGE) * words;
             scores[t] = 0;
             for (uint32_t d = 0; d < head_dim; d++) scores[t] += q[h * head_dim + d] * kv_element(keys, at, d, kv->f16);
             scores[t] /= sqrt(head_dim);

@@ -1,10 +1,10 @@
 /*
- * attention.h - softmax(q K' / sqrt(head_dim)) V, causal, over the paged cache (Vaswani et al. 2017; online softmax: Milakov,
- * Gimelshein 2018). Grouped heads: n_head a multiple of n_head_kv.
+ * attention.h - softmax(q K' / sqrt(head_dim)) V, causal, over the paged cache (Vaswani et al. 2017; online softmax:
+ * Milakov, Gimelshein 2018). Grouped heads: n_head a multiple of n_head_kv.
  *
- * Plans of up to 8 rows ("decode") treat each row on its own and split its sequence into pieces of GAB_PIECE positions, which
- * attention_merge puts together; a row's arithmetic does not depend on the other rows. Plans of more rows run over the
- * step's work list: tiles of rows of one slot.
+ * Plans of up to 8 rows ("decode") treat each row on its own and split its sequence into pieces of GAB_PIECE positions,
+ * which attention_merge puts together; a row's arithmetic does not depend on the other rows. Plans of more rows run
+ * over the step's work list: tiles of rows of one slot.
  */
 #ifndef GAB_KERNELS_ATTENTION_H
 #define GAB_KERNELS_ATTENTION_H
@@ -17,9 +17,9 @@ typedef struct gab_attention {
     gab_slice y; /* [n_row][y_stride] floats, [n_head][head_dim] */
     uint32_t q_stride, y_stride;
     uint32_t n_head;
-    uint32_t n_piece;  /* decode: pieces of the plan's depth */
-    uint32_t n_work;   /* prefill: tiles the plan holds */
-    gab_slice pieces;  /* decode: gab_attention_pieces_bytes */
+    uint32_t n_piece; /* decode: pieces of the plan's depth */
+    uint32_t n_work;  /* prefill: tiles the plan holds */
+    gab_slice pieces; /* decode: gab_attention_pieces_bytes */
 } gab_attention;
 
 bool gab_attention_is_decode(const gab_kernel_context *context);

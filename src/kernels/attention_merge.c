@@ -17,7 +17,8 @@ void gab_attention_merge_record(const gab_kernel_context *context, const gab_att
     gab_record_dispatch(context->recorder, &dispatch);
 }
 
-void gab_attention_merge_reference(const float *pieces, uint32_t n, uint32_t head_dim, uint32_t head_dim_padded, double *y) {
+void gab_attention_merge_reference(const float *pieces, uint32_t n, uint32_t head_dim, uint32_t head_dim_padded,
+                                   double *y) {
     const uint32_t stride = head_dim_padded + 2;
     double largest = -INFINITY, sum = 0;
     for (uint32_t i = 0; i < n; i++) largest = fmax(largest, pieces[(size_t)i * stride]);

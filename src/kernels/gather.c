@@ -9,7 +9,8 @@ void gab_gather_record(const gab_kernel_context *context, const gab_gather *op) 
         const gab_gather_args args = {.n_block = n_part,
                                       .row_vectors = n_part,
                                       .scale_offset = shard->scale_offset,
-                                      .scale_words = (uint32_t)gab_dtype_plane_row_bytes(table->type, 1, table->n_col) / 4,
+                                      .scale_words =
+                                          (uint32_t)gab_dtype_plane_row_bytes(table->type, 1, table->n_col) / 4,
                                       .first_row = shard->first_row,
                                       .n_row = shard->n_row,
                                       .index_kind = op->index_kind,

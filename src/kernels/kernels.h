@@ -4,8 +4,8 @@
  * A kernel file holds what it computes, a struct of what one dispatch needs, a function that records it, and its CPU
  * reference in double precision.
  *
- * Two families of variants exist. LANE: one vector of invocations a group, no shared memory, no barriers where it matters;
- * for CPU drivers. GROUP: for GPUs. Both run on any Vulkan 1.2 device.
+ * Two families of variants exist. LANE: one vector of invocations a group, no shared memory, no barriers where it
+ * matters; for CPU drivers. GROUP: for GPUs. Both run on any Vulkan 1.2 device.
  */
 #ifndef GAB_KERNELS_KERNELS_H
 #define GAB_KERNELS_KERNELS_H
@@ -14,8 +14,9 @@
 #include "vk/commands.h"
 
 typedef struct gab_kernel_set {
-    bool lane;      /* the LANE family, else GROUP */
-    uint32_t lanes; /* invocations a group of the kernels that work for any number: the subgroup size for LANE, else 64 */
+    bool lane; /* the LANE family, else GROUP */
+    uint32_t
+        lanes; /* invocations a group of the kernels that work for any number: the subgroup size for LANE, else 64 */
 } gab_kernel_set;
 
 /* By the kind of device; `forced` "lane" or "group" overrides (NULL: no). */
@@ -55,9 +56,9 @@ static inline uint32_t gab_row_stride(uint32_t n_col) {
 typedef struct gab_kernel_context {
     gab_recorder *recorder;
     gab_kernel_set set;
-    gab_slice step;     /* this parity's step buffer: gab_step, then page tables */
-    uint32_t n_row;     /* rows the plan holds (the step may use fewer) */
-    uint32_t n_out;     /* output rows the plan holds */
+    gab_slice step; /* this parity's step buffer: gab_step, then page tables */
+    uint32_t n_row; /* rows the plan holds (the step may use fewer) */
+    uint32_t n_out; /* output rows the plan holds */
 } gab_kernel_context;
 
 #endif

@@ -7,14 +7,15 @@
 #include "kernels/kernels.h"
 
 typedef struct gab_layernorm {
-    gab_slice x, y;             /* [n_row or n_out][stride] floats */
-    gab_slice weight, bias;     /* [n_col] floats */
+    gab_slice x, y;         /* [n_row or n_out][stride] floats */
+    gab_slice weight, bias; /* [n_col] floats */
     uint32_t n_col, x_stride, y_stride;
     float eps;
     bool of_outs; /* the rows are the plan's output rows */
 } gab_layernorm;
 
 void gab_layernorm_record(const gab_kernel_context *context, const gab_layernorm *op);
-void gab_layernorm_reference(const float *x, const float *weight, const float *bias, uint32_t n_col, double eps, double *y);
+void gab_layernorm_reference(const float *x, const float *weight, const float *bias, uint32_t n_col, double eps,
+                             double *y);
 
 #endif

@@ -24,7 +24,8 @@ void gab_matmul_prepare(const gab_kernel_context *context, const gab_matmul *op,
                               .of_outs = op->of_outs};
     memset(dispatch, 0, sizeof *dispatch);
     dispatch->pipeline.n_binding = 6;
-    const gab_slice bindings[] = {context->step, shard->slice, shard->slice, op->x, op->y, op->bias ? *op->bias : op->y};
+    const gab_slice bindings[] = {context->step, shard->slice, shard->slice,
+                                  op->x,         op->y,        op->bias ? *op->bias : op->y};
     memcpy(dispatch->bindings, bindings, sizeof bindings);
     dispatch->push = args;
     dispatch->push_bytes = sizeof *args;

@@ -1,8 +1,8 @@
 /*
  * matmul.h - y = activation(W x + bias) (+ y), for every activation row: the products of the model.
  *
- * Up to 8 columns (activation rows) it is the matrix-vector kernel (matvec.c), whose columns' arithmetic does not depend on how
- * many there are; above, the tiled one.
+ * Up to 8 columns (activation rows) it is the matrix-vector kernel (matvec.c), whose columns' arithmetic does not
+ * depend on how many there are; above, the tiled one.
  */
 #ifndef GAB_KERNELS_MATMUL_H
 #define GAB_KERNELS_MATMUL_H

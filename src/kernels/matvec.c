@@ -5,7 +5,8 @@ static const struct {
     uint32_t up_to, cols, rows;
 } lane_shapes[] = {{1, 1, 4}, {2, 2, 4}, {4, 4, 4}, {UINT32_MAX, 8, 4}};
 
-static void record_lane(const gab_kernel_context *context, const gab_matmul *op, uint32_t n_col, const gab_shard *shard) {
+static void record_lane(const gab_kernel_context *context, const gab_matmul *op, uint32_t n_col,
+                        const gab_shard *shard) {
     gab_matmul_args args;
     gab_dispatch dispatch;
     uint32_t i = 0, lanes = context->set.lanes;
@@ -22,7 +23,8 @@ static void record_lane(const gab_kernel_context *context, const gab_matmul *op,
     gab_record_dispatch(context->recorder, &dispatch);
 }
 
-static void record_group(const gab_kernel_context *context, const gab_matmul *op, uint32_t n_col, const gab_shard *shard) {
+static void record_group(const gab_kernel_context *context, const gab_matmul *op, uint32_t n_col,
+                         const gab_shard *shard) {
     gab_matmul_args args;
     gab_dispatch dispatch;
     uint32_t cols = 1;

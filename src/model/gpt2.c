@@ -1,6 +1,6 @@
 /*
- * gpt2.c - GPT-2 and GPT-3 (Radford et al. 2019; Brown et al. 2020): learned positions, LayerNorm before each part, one fused
- * product for queries, keys and values, GELU, biases everywhere, the head tied to the token embedding or apart.
+ * gpt2.c - GPT-2 and GPT-3 (Radford et al. 2019; Brown et al. 2020): learned positions, LayerNorm before each part, one
+ * fused product for queries, keys and values, GELU, biases everywhere, the head tied to the token embedding or apart.
  *
  *   x = wte[token] + wpe[position]
  *   x = x + attention(layernorm_1(x))
@@ -51,12 +51,14 @@ static gab_status read_config(const gab_gguf *gguf, const gab_log *log, gab_mode
     GAB_TRY(gab_config_u32(gguf, log, c->n_embd, &c->n_head, "gpt2.attention.head_count"));
     GAB_TRY(gab_gguf_require_f32(gguf, "gpt2.attention.layer_norm_epsilon", log, &c->norm_eps));
     if (!(c->norm_eps > 0 && c->norm_eps < 1))
-        return gab_fail(log, GAB_ERROR_FORMAT, "%s: gpt2.attention.layer_norm_epsilon is %g, expected a small positive number",
+        return gab_fail(log, GAB_ERROR_FORMAT,
+                        "%s: gpt2.attention.layer_norm_epsilon is %g, expected a small positive number",
                         gab_gguf_path(gguf), (double)c->norm_eps);
     if (c->n_embd % c->n_head)
-        return gab_fail(log, GAB_ERROR_FORMAT,
-                        "%s: gpt2.embedding_length %u is not a multiple of gpt2.attention.head_count %u: the file is damaged",
-                        gab_gguf_path(gguf), c->n_embd, c->n_head);
+        return gab_fail(
+            log, GAB_ERROR_FORMAT,
+            "%s: gpt2.embedding_length %u is not a multiple of gpt2.attention.head_count %u: the file is damaged",
+            gab_gguf_path(gguf), c->n_embd, c->n_head);
     c->n_head_kv = c->n_head;
     c->head_dim = c->n_embd / c->n_head;
     if (c->head_dim > 512)
@@ -134,7 +136,8 @@ static void layernorm(const gab_forward *f, const gab_model_config *c, const nor
     gab_layernorm_record(&f->kernels, &op);
 }
 
-static void matmul(const gab_forward *f, const linear *l, gab_slice x, gab_slice y, uint32_t activation, bool residual) {
+static void matmul(const gab_forward *f, const linear *l, gab_slice x, gab_slice y, uint32_t activation,
+                   bool residual) {
     const gab_matmul op = {.weight = &l->weight,
                            .x = x,
                            .y = y,
@@ -203,11 +206,8 @@ static void head(const void *model, const gab_forward *f) {
     const gab_scratch *s = f->scratch;
     /* The residual stream as a table of f32 rows, of which the output rows are picked. */
     gab_shard rows = {.slice = s->x, .n_row = GAB_ROW_MAX};
-    const gab_weight x = {.type = GAB_DTYPE_F32,
-                          .n_col = gab_row_stride(c->n_embd),
-                          .n_row = GAB_ROW_MAX,
-                          .n_shard = 1,
-                          .shards = &rows};
+    const gab_weight x = {
+        .type = GAB_DTYPE_F32, .n_col = gab_row_stride(c->n_embd), .n_row = GAB_ROW_MAX, .n_shard = 1, .shards = &rows};
     gather(f, &x, GAB_INDEX_OUT, false, s->out_x); /* out_x [outs][C] */
     barrier(f);
     layernorm(f, c, &m->norm_f, s->out_x, s->out_normed, true);

@@ -11,8 +11,8 @@ enum { N_ARCHITECTURE = sizeof architectures / sizeof *architectures };
 gab_status gab_config_u32(const gab_gguf *gguf, const gab_log *log, uint32_t max, uint32_t *value, const char *key) {
     GAB_TRY(gab_gguf_require_u32(gguf, key, log, value));
     if (*value == 0 || *value > max)
-        return gab_fail(log, GAB_ERROR_FORMAT, "%s: %s is %u, expected 1 to %u: the file is damaged", gab_gguf_path(gguf), key,
-                        *value, max);
+        return gab_fail(log, GAB_ERROR_FORMAT, "%s: %s is %u, expected 1 to %u: the file is damaged",
+                        gab_gguf_path(gguf), key, *value, max);
     return GAB_OK;
 }
 
@@ -27,8 +27,9 @@ static gab_status find_architecture(const gab_gguf *gguf, const gab_log *log, co
         }
         at += (size_t)snprintf(known + at, sizeof known - at, "%s%s", i ? ", " : "", architectures[i]->name);
     }
-    return gab_fail(log, GAB_ERROR_UNSUPPORTED, "%s: general.architecture is '%.64s', which is not supported; supported: %s",
-                    gab_gguf_path(gguf), name.text, known);
+    return gab_fail(log, GAB_ERROR_UNSUPPORTED,
+                    "%s: general.architecture is '%.64s', which is not supported; supported: %s", gab_gguf_path(gguf),
+                    name.text, known);
 }
 
 gab_status gab_model_open(const gab_gguf *gguf, const gab_log *log, gab_model **out) {

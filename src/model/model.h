@@ -1,8 +1,8 @@
 /*
  * model.h - a model: what its file says about it, its weights on the device, its forward pass.
  *
- * One file an architecture (gpt2.c), listed in model.c by the name in general.architecture. To add one: a config function, a
- * bind function, a forward pass, and a row in the table.
+ * One file an architecture (gpt2.c), listed in model.c by the name in general.architecture. To add one: a config
+ * function, a bind function, a forward pass, and a row in the table.
  */
 #ifndef GAB_MODEL_MODEL_H
 #define GAB_MODEL_MODEL_H

@@ -37,20 +37,22 @@ static gab_binding *bind(gab_binder *b, uint64_t n_row, uint64_t n_col, const ch
     vsnprintf(name, sizeof name, format, args);
     const gab_gguf_tensor *t = gab_gguf_tensor_find(b->gguf, name);
     if (!t) {
-        bind_fail(b, gab_fail(b->log, GAB_ERROR_FORMAT,
-                              "%s has no tensor '%s', which its architecture needs: the file is incomplete; download or "
-                              "convert it again",
-                              path, name));
+        bind_fail(b,
+                  gab_fail(b->log, GAB_ERROR_FORMAT,
+                           "%s has no tensor '%s', which its architecture needs: the file is incomplete; download or "
+                           "convert it again",
+                           path, name));
         return NULL;
     }
     if (!t->known) {
         char types[128] = "";
         for (int i = 0, at = 0; i < GAB_DTYPE_COUNT; i++)
-            at += snprintf(types + at, sizeof types - (size_t)at, "%s%s", i ? ", " : "", gab_dtype_get((gab_dtype)i)->name);
+            at += snprintf(types + at, sizeof types - (size_t)at, "%s%s", i ? ", " : "",
+                           gab_dtype_get((gab_dtype)i)->name);
         const char *type = gab_dtype_gguf_name(t->gguf_type);
         bind_fail(b, gab_fail(b->log, GAB_ERROR_UNSUPPORTED,
-                              "%s: tensor '%s' is of type %s (%" PRIu32 "), which is not supported: use a file in %s", path,
-                              name, type ? type : "unknown", t->gguf_type, types));
+                              "%s: tensor '%s' is of type %s (%" PRIu32 "), which is not supported: use a file in %s",
+                              path, name, type ? type : "unknown", t->gguf_type, types));
         return NULL;
     }
     if (t->shape[0] != n_col || t->n_row != n_row) {
@@ -61,8 +63,8 @@ static gab_binding *bind(gab_binder *b, uint64_t n_row, uint64_t n_col, const ch
         return NULL;
     }
     if (n_row > INT32_MAX || n_col > INT32_MAX) {
-        bind_fail(b, gab_fail(b->log, GAB_ERROR_UNSUPPORTED, "%s: tensor '%s' is larger than 2^31 - 1 rows or columns", path,
-                              name));
+        bind_fail(b, gab_fail(b->log, GAB_ERROR_UNSUPPORTED, "%s: tensor '%s' is larger than 2^31 - 1 rows or columns",
+                              path, name));
         return NULL;
     }
     gab_binding *binding = gab_arena_alloc(&b->arena, 1, sizeof *binding);
@@ -156,8 +158,8 @@ static gab_status place_tensor(gab_binder *b, gab_weights *w, gab_binding *bindi
     const uint64_t rows = shard_bytes / row_bytes;
     if (rows == 0)
         return gab_fail(b->log, GAB_ERROR_DEVICE_MEMORY,
-                        "tensor '%s' has rows of %" PRIu64 " bytes, one binding of %s sees %" PRIu64, binding->tensor->name,
-                        row_bytes, w->vk->info.name, shard_bytes);
+                        "tensor '%s' has rows of %" PRIu64 " bytes, one binding of %s sees %" PRIu64,
+                        binding->tensor->name, row_bytes, w->vk->info.name, shard_bytes);
     as->n_shard = (uint32_t)((as->n_row + rows - 1) / rows);
     as->shards = gab_arena_alloc(&w->arena, as->n_shard, sizeof *as->shards);
     if (!as->shards) return gab_fail(b->log, GAB_ERROR_HOST_MEMORY, "out of host memory for the weights' table");
@@ -317,7 +319,8 @@ static uint64_t job_bytes(const load_job *job) {
     return job->n_row * gab_dtype_planes_row_bytes(job->binding->as.type, job->binding->as.n_col);
 }
 
-/* Windows of jobs that fit the staging buffer: repacked into it in parallel, then copied, one window after the other. */
+/* Windows of jobs that fit the staging buffer: repacked into it in parallel, then copied, one window after the other.
+ */
 static gab_status run_staged(loader *l, gab_vk *vk, load_job *jobs, size_t n) {
     gab_buffer staging;
     uint64_t size = STAGING_BYTES;

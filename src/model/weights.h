@@ -1,10 +1,10 @@
 /*
  * weights.h - the weights of a model: bound by name, checked, planned, then read, repacked into planes and uploaded.
  *
- * A model's bind function names every tensor it wants and where it goes; the first thing that is wrong (missing, of another
- * shape, of an unknown type) stops it with an error that names the tensor. Nothing is read before all is bound and its memory
- * is known. Loading runs on worker threads, which write the planes straight into mapped device memory where there is such,
- * else through a bounded staging buffer.
+ * A model's bind function names every tensor it wants and where it goes; the first thing that is wrong (missing, of
+ * another shape, of an unknown type) stops it with an error that names the tensor. Nothing is read before all is bound
+ * and its memory is known. Loading runs on worker threads, which write the planes straight into mapped device memory
+ * where there is such, else through a bounded staging buffer.
  */
 #ifndef GAB_MODEL_WEIGHTS_H
 #define GAB_MODEL_WEIGHTS_H

@@ -19,7 +19,8 @@ uint32_t gab_kv_page_limit(const gab_vk *vk, uint32_t n_head_kv, uint32_t head_d
 /* Buffers of n_page pages for every layer into buffers[2 * n_layer]. */
 static gab_status pools_create(gab_kv_cache *cache, uint32_t n_page, gab_buffer *buffers) {
     for (uint32_t i = 0; i < 2 * cache->n_layer; i++)
-        GAB_TRY(gab_buffer_create(cache->vk, GAB_MEMORY_DEVICE, n_page * cache->page_bytes, "the KV cache", &buffers[i]));
+        GAB_TRY(
+            gab_buffer_create(cache->vk, GAB_MEMORY_DEVICE, n_page * cache->page_bytes, "the KV cache", &buffers[i]));
     return GAB_OK;
 }
 
@@ -36,8 +37,8 @@ static void bind_layers(gab_kv_cache *cache) {
     }
 }
 
-gab_status gab_kv_cache_create(gab_vk *vk, uint32_t n_layer, uint32_t n_head_kv, uint32_t head_dim, bool f16, uint32_t n_page,
-                               uint32_t n_page_max, gab_kv_cache *cache) {
+gab_status gab_kv_cache_create(gab_vk *vk, uint32_t n_layer, uint32_t n_head_kv, uint32_t head_dim, bool f16,
+                               uint32_t n_page, uint32_t n_page_max, gab_kv_cache *cache) {
     *cache = (gab_kv_cache){.vk = vk,
                             .n_layer = n_layer,
                             .page_bytes = pool_page_bytes(n_head_kv, head_dim, f16),
@@ -72,10 +73,11 @@ uint32_t gab_kv_pages_free(const gab_kv_cache *cache) {
 gab_status gab_kv_cache_grow(gab_kv_cache *cache) {
     gab_status status = GAB_OK;
     if (cache->n_page >= cache->n_page_max)
-        return gab_fail(&cache->vk->log, GAB_ERROR_LIMIT,
-                        "the KV cache is full: all %u pages of %u positions are in use by sessions: end one, or start with "
-                        "a smaller --context",
-                        cache->n_page, GAB_PAGE);
+        return gab_fail(
+            &cache->vk->log, GAB_ERROR_LIMIT,
+            "the KV cache is full: all %u pages of %u positions are in use by sessions: end one, or start with "
+            "a smaller --context",
+            cache->n_page, GAB_PAGE);
     uint32_t n_page = cache->n_page > cache->n_page_max / 2 ? cache->n_page_max : 2 * cache->n_page;
     gab_buffer *buffers = calloc(2 * (size_t)cache->n_layer, sizeof *buffers);
     if (!buffers) return gab_fail(&cache->vk->log, GAB_ERROR_HOST_MEMORY, "out of host memory for the KV cache");
@@ -114,8 +116,8 @@ void gab_kv_page_release(gab_kv_cache *cache, uint32_t page) {
 
 gab_status gab_kv_page_copy(gab_kv_cache *cache, uint32_t from, uint32_t to) {
     for (uint32_t i = 0; i < 2 * cache->n_layer; i++)
-        GAB_TRY(gab_slice_copy(cache->vk, gab_buffer_slice(&cache->buffers[i], from * cache->page_bytes, cache->page_bytes),
-                               gab_buffer_slice(&cache->buffers[i], to * cache->page_bytes, cache->page_bytes),
-                               cache->page_bytes));
+        GAB_TRY(gab_slice_copy(
+            cache->vk, gab_buffer_slice(&cache->buffers[i], from * cache->page_bytes, cache->page_bytes),
+            gab_buffer_slice(&cache->buffers[i], to * cache->page_bytes, cache->page_bytes), cache->page_bytes));
     return GAB_OK;
 }

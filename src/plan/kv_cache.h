@@ -1,7 +1,7 @@
 /*
- * kv_cache.h - the keys and values of all sessions: per layer two pools of pages on the device, and on the host a count of uses
- * a page. A page holds GAB_PAGE positions of one sequence in all layers. Pages are shared by counting and copied before a
- * write. Used by the scheduler's thread alone.
+ * kv_cache.h - the keys and values of all sessions: per layer two pools of pages on the device, and on the host a count
+ * of uses a page. A page holds GAB_PAGE positions of one sequence in all layers. Pages are shared by counting and
+ * copied before a write. Used by the scheduler's thread alone.
  */
 #ifndef GAB_PLAN_KV_CACHE_H
 #define GAB_PLAN_KV_CACHE_H
@@ -11,12 +11,12 @@
 typedef struct gab_kv_cache {
     gab_vk *vk;
     uint32_t n_layer;
-    gab_kv_layer *layers;  /* [n_layer]: what kernels see */
-    gab_buffer *buffers;   /* [2 * n_layer]: keys, values */
-    uint64_t page_bytes;   /* of one pool */
-    uint32_t n_page;       /* pages a pool has now */
-    uint32_t n_page_max;   /* what it may grow to */
-    uint32_t *uses;        /* [n_page_max] */
+    gab_kv_layer *layers; /* [n_layer]: what kernels see */
+    gab_buffer *buffers;  /* [2 * n_layer]: keys, values */
+    uint64_t page_bytes;  /* of one pool */
+    uint32_t n_page;      /* pages a pool has now */
+    uint32_t n_page_max;  /* what it may grow to */
+    uint32_t *uses;       /* [n_page_max] */
 } gab_kv_cache;
 
 /* Bytes of a page in all layers together. */
@@ -25,14 +25,14 @@ uint64_t gab_kv_page_bytes(uint32_t n_layer, uint32_t n_head_kv, uint32_t head_d
 /* Most pages that one pool can hold on this device. */
 uint32_t gab_kv_page_limit(const gab_vk *vk, uint32_t n_head_kv, uint32_t head_dim, bool f16);
 
-gab_status gab_kv_cache_create(gab_vk *vk, uint32_t n_layer, uint32_t n_head_kv, uint32_t head_dim, bool f16, uint32_t n_page,
-                               uint32_t n_page_max, gab_kv_cache *cache);
+gab_status gab_kv_cache_create(gab_vk *vk, uint32_t n_layer, uint32_t n_head_kv, uint32_t head_dim, bool f16,
+                               uint32_t n_page, uint32_t n_page_max, gab_kv_cache *cache);
 void gab_kv_cache_destroy(gab_kv_cache *cache);
 
 uint32_t gab_kv_pages_free(const gab_kv_cache *cache);
 
-/* Makes the pools larger (at least by one page) and keeps what is in them. The buffers change: plans that bind them must be
- * recorded again. Fails with LIMIT at n_page_max. */
+/* Makes the pools larger (at least by one page) and keeps what is in them. The buffers change: plans that bind them
+ * must be recorded again. Fails with LIMIT at n_page_max. */
 gab_status gab_kv_cache_grow(gab_kv_cache *cache);
 
 /* A free page, used once; false when there is none. */

@@ -38,8 +38,8 @@ uint64_t gab_plans_bytes(const gab_plan_sizes *sizes, const gab_kernel_set *set)
     return sum + 4 * sizeof(gab_step);
 }
 
-gab_status gab_plans_create(gab_vk *vk, const gab_kernel_set *set, const gab_plan_sizes *sizes, const gab_forward_pass *pass,
-                            gab_kv_cache *kv, double submit_budget_ms, gab_plans *plans) {
+gab_status gab_plans_create(gab_vk *vk, const gab_kernel_set *set, const gab_plan_sizes *sizes,
+                            const gab_forward_pass *pass, gab_kv_cache *kv, double submit_budget_ms, gab_plans *plans) {
     uint64_t bytes[SCRATCH_COUNT];
     *plans = (gab_plans){.vk = vk,
                          .set = *set,
@@ -123,7 +123,8 @@ static void record_mailbox(const gab_plans *plans, const gab_plan_shape *shape, 
     uint32_t n = 0;
     for (int i = 0; i < 4; i++)
         if (all[i].size > 0) regions[n++] = all[i];
-    gab_record_copy(recorder, gab_buffer_all(&plans->mailboxes[parity]), gab_buffer_all(&plans->steps[parity]), regions, n);
+    gab_record_copy(recorder, gab_buffer_all(&plans->mailboxes[parity]), gab_buffer_all(&plans->steps[parity]), regions,
+                    n);
     gab_record_barrier(recorder);
 }
 
@@ -180,13 +181,14 @@ gab_status gab_plan_get(gab_plans *plans, const gab_plan_shape *shape, gab_plan 
     gab_vk *vk = plans->vk;
     gab_status status;
     for (gab_plan *plan = plans->first; plan; plan = plan->next)
-        if (plan->shape.n_row == shape->n_row && plan->shape.n_out == shape->n_out && plan->shape.depth == shape->depth &&
-            plan->shape.logits == shape->logits) {
+        if (plan->shape.n_row == shape->n_row && plan->shape.n_out == shape->n_out &&
+            plan->shape.depth == shape->depth && plan->shape.logits == shape->logits) {
             *out = plan;
             return GAB_OK;
         }
     if (shape->logits && !plans->logits_readback.buffer)
-        GAB_TRY(gab_buffer_create(vk, GAB_MEMORY_READBACK, plans->scratch.logits.size, "logits", &plans->logits_readback));
+        GAB_TRY(
+            gab_buffer_create(vk, GAB_MEMORY_READBACK, plans->scratch.logits.size, "logits", &plans->logits_readback));
     GAB_TRY(record(plans, shape, 0, NULL));
     GAB_TRY(gab_pipeline_compile_requested(vk->pipelines));
     gab_plan *plan = calloc(1, sizeof *plan);

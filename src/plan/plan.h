@@ -1,10 +1,11 @@
 /*
- * plan.h - a recorded forward pass: from the mailbox to the sampled tokens, as a list of command buffers that is replayed for
- * every step.
+ * plan.h - a recorded forward pass: from the mailbox to the sampled tokens, as a list of command buffers that is
+ * replayed for every step.
  *
- * A plan is keyed by its shape: rows, output rows, depth (positions a sequence may have), and what the outputs are. It exists
- * twice, as parity 0 and 1, each with its own mailbox, step buffer and readback, so that one can be filled while the other
- * runs. Plans are recorded when a shape is first needed; after that nothing is recorded, written or allocated for it.
+ * A plan is keyed by its shape: rows, output rows, depth (positions a sequence may have), and what the outputs are. It
+ * exists twice, as parity 0 and 1, each with its own mailbox, step buffer and readback, so that one can be filled while
+ * the other runs. Plans are recorded when a shape is first needed; after that nothing is recorded, written or allocated
+ * for it.
  *
  *   primary 0            mailbox -> step buffer; the model's embedding
  *   primaries 1..n       one layer each
@@ -57,12 +58,13 @@ typedef struct gab_forward {
     uint32_t n_work;  /* attention tiles the plan holds */
 } gab_forward;
 
-/* A forward pass, in three parts; `model` is theirs. Each leaves its results behind no barrier: the plan puts one between. */
+/* A forward pass, in three parts; `model` is theirs. Each leaves its results behind no barrier: the plan puts one
+ * between. */
 typedef struct gab_forward_pass {
     const void *model;
-    void (*embed)(const void *model, const gab_forward *forward);                /* tokens -> x */
+    void (*embed)(const void *model, const gab_forward *forward);                 /* tokens -> x */
     void (*layer)(const void *model, const gab_forward *forward, uint32_t layer); /* x -> x */
-    void (*head)(const void *model, const gab_forward *forward);                 /* x of the output rows -> logits */
+    void (*head)(const void *model, const gab_forward *forward);                  /* x of the output rows -> logits */
 } gab_forward_pass;
 
 typedef struct gab_plan {
@@ -91,8 +93,8 @@ typedef struct gab_plans {
 /* Bytes of device memory that gab_plans_create will take. */
 uint64_t gab_plans_bytes(const gab_plan_sizes *sizes, const gab_kernel_set *set);
 
-gab_status gab_plans_create(gab_vk *vk, const gab_kernel_set *set, const gab_plan_sizes *sizes, const gab_forward_pass *pass,
-                            gab_kv_cache *kv, double submit_budget_ms, gab_plans *plans);
+gab_status gab_plans_create(gab_vk *vk, const gab_kernel_set *set, const gab_plan_sizes *sizes,
+                            const gab_forward_pass *pass, gab_kv_cache *kv, double submit_budget_ms, gab_plans *plans);
 void gab_plans_destroy(gab_plans *plans);
 
 /* The smallest shape that holds a step. depth: largest position of its rows, plus 1. */

@@ -47,8 +47,9 @@ static gab_status choose_context(gab_engine *e, const gab_kernel_set *set, memor
     const gab_model_config *c = &e->model->config;
     uint32_t context = e->options.context ? e->options.context : c->n_ctx;
     if (context > c->n_ctx)
-        return gab_fail(&e->log, GAB_ERROR_ARGUMENT, "a context of %u is more than the %u positions that %s was trained for",
-                        context, c->n_ctx, e->model_path);
+        return gab_fail(&e->log, GAB_ERROR_ARGUMENT,
+                        "a context of %u is more than the %u positions that %s was trained for", context, c->n_ctx,
+                        e->model_path);
     *plan = plan_memory(e, context, set);
     if (plan->n_page_max < plan->pages_a_session && e->options.context == 0) {
         while (plan->n_page_max < plan->pages_a_session && context > GAB_PAGE) {
@@ -68,10 +69,11 @@ static gab_status choose_context(gab_engine *e, const gab_kernel_set *set, memor
     if (plan->n_page_max > 0)
         snprintf(remedy, sizeof remedy, "try --context %u", plan->n_page_max * GAB_PAGE);
     else
-        snprintf(remedy, sizeof remedy, "the weights alone are %.1f GiB: try a smaller model or one quantized to Q8_0 or Q4_0",
+        snprintf(remedy, sizeof remedy,
+                 "the weights alone are %.1f GiB: try a smaller model or one quantized to Q8_0 or Q4_0",
                  (double)plan->weights * gib);
-    return gab_fail(&e->log, GAB_ERROR_DEVICE_MEMORY, "%s needs %.1f GiB on %s (%.1f GiB, %.1f free): %s", e->model_path,
-                    (double)need * gib, e->vk->info.name, (double)e->vk->info.memory_total * gib,
+    return gab_fail(&e->log, GAB_ERROR_DEVICE_MEMORY, "%s needs %.1f GiB on %s (%.1f GiB, %.1f free): %s",
+                    e->model_path, (double)need * gib, e->vk->info.name, (double)e->vk->info.memory_total * gib,
                     (double)plan->available * gib, remedy);
 }
 
@@ -132,8 +134,10 @@ static bool copy_text(const char *text, char **copy) {
 
 static gab_status check_options(const gab_engine_options *o, const gab_log *log) {
     if (o->struct_size != sizeof *o)
-        return gab_fail(log, GAB_ERROR_ARGUMENT, "gab_engine_options of %zu bytes, expected %zu: fill it with "
-                        "gab_engine_options_default and compile against this version's header", o->struct_size, sizeof *o);
+        return gab_fail(log, GAB_ERROR_ARGUMENT,
+                        "gab_engine_options of %zu bytes, expected %zu: fill it with "
+                        "gab_engine_options_default and compile against this version's header",
+                        o->struct_size, sizeof *o);
     if (!o->model_path) return gab_fail(log, GAB_ERROR_ARGUMENT, "no model_path: name a GGUF file");
     if (o->n_session < 1 || o->n_session > SESSION_MAX)
         return gab_fail(log, GAB_ERROR_ARGUMENT, "n_session is %u, expected 1 to %d", o->n_session, SESSION_MAX);
@@ -148,19 +152,23 @@ static gab_status check_options(const gab_engine_options *o, const gab_log *log)
 static gab_status check_vocabulary(gab_engine *e) {
     uint32_t n = gab_tokenizer_n_vocab(e->tokenizer);
     if (n > e->info.n_vocab)
-        return gab_fail(&e->log, GAB_ERROR_FORMAT, "%s: tokenizer.ggml.tokens holds %u tokens, token_embd.weight only %u rows",
-                        e->model_path, n, e->info.n_vocab);
+        return gab_fail(&e->log, GAB_ERROR_FORMAT,
+                        "%s: tokenizer.ggml.tokens holds %u tokens, token_embd.weight only %u rows", e->model_path, n,
+                        e->info.n_vocab);
     return GAB_OK;
 }
 
 static void log_summary(const gab_engine *e) {
-    gab_log_print(&e->log, GAB_LOG_INFO, "model: %s (%s), %u layers, width %u, %u heads, vocabulary %u, context %u of %u",
-                  e->info.model_name, e->info.architecture, e->info.n_layer, e->info.n_embd, e->info.n_head, e->info.n_vocab,
+    gab_log_print(&e->log, GAB_LOG_INFO,
+                  "model: %s (%s), %u layers, width %u, %u heads, vocabulary %u, context %u of %u", e->info.model_name,
+                  e->info.architecture, e->info.n_layer, e->info.n_embd, e->info.n_head, e->info.n_vocab,
                   e->info.context, e->info.n_ctx_train);
     gab_log_print(&e->log, GAB_LOG_INFO, "memory: weights %.1f MiB, KV cache %.1f MiB (%s)",
-                  (double)e->info.weight_bytes / (1 << 20), (double)e->kv.n_page * (double)e->kv.page_bytes * 2 *
-                      e->kv.n_layer / (1 << 20), e->options.kv == GAB_KV_F16 ? "f16" : "f32");
-    gab_log_print(&e->log, GAB_LOG_INFO, "precision: f32 activations, products and sums%s; kernels: %s family, variants %s",
+                  (double)e->info.weight_bytes / (1 << 20),
+                  (double)e->kv.n_page * (double)e->kv.page_bytes * 2 * e->kv.n_layer / (1 << 20),
+                  e->options.kv == GAB_KV_F16 ? "f16" : "f32");
+    gab_log_print(&e->log, GAB_LOG_INFO,
+                  "precision: f32 activations, products and sums%s; kernels: %s family, variants %s",
                   e->options.precision == GAB_PRECISION_FAST ? " (no narrower variant exists yet)" : "",
                   e->plans.set.lane ? "lane" : "group", e->info.variants);
 }
@@ -186,6 +194,8 @@ gab_status gab_engine_create(const gab_engine_options *options, gab_engine **out
     GAB_TRY_GOTO(gab_tokenizer_create(e->gguf, &e->log, &e->tokenizer), error);
     GAB_TRY_GOTO(gab_engine_open_device(e), error);
     GAB_TRY_GOTO(check_vocabulary(e), error);
+    e->options.context = e->info.context; /* also when the device is opened again */
+    e->options.progress = NULL;           /* which is not the user's thread any more */
     e->info.load_ms = gab_time_ms_since(start);
     log_summary(e);
     e->thread_started = gab_thread_start(&e->thread, gab_scheduler_run, e);

@@ -1,9 +1,9 @@
 /*
- * engine.h - what an engine and its sessions are made of. Shared by engine.c (making and unmaking), scheduler.c (the thread that
- * forms and runs steps) and session.c (the calls of users).
+ * engine.h - what an engine and its sessions are made of. Shared by engine.c (making and unmaking), scheduler.c (the
+ * thread that forms and runs steps) and session.c (the calls of users).
  *
- * One lock guards everything below but what is marked as the scheduler's own, which only its thread touches once the engine is
- * made. The scheduler gives the lock up while the device works.
+ * One lock guards everything below but what is marked as the scheduler's own, which only its thread touches once the
+ * engine is made. The scheduler gives the lock up while the device works.
  */
 #ifndef GAB_RUN_ENGINE_H
 #define GAB_RUN_ENGINE_H
@@ -23,7 +23,7 @@ struct gab_session {
     gab_session_options options;
     uint32_t slot; /* its page table and sampled token */
     gab_session_state state;
-    bool in_step;       /* the running step holds rows of it: it must not be touched but for cancelling */
+    bool in_step; /* the running step holds rows of it: it must not be touched but for cancelling */
     bool cancelled;
     gab_cond changed;
 
@@ -48,8 +48,8 @@ struct gab_session {
 };
 
 struct gab_engine {
-    gab_engine_options options; /* strings are copies */
-    char *model_path, *device_choice, *variant;
+    gab_engine_options options;                 /* context as settled, no pointers but the log's once made */
+    char *model_path, *device_choice, *variant; /* copies */
     gab_log log;
     gab_gguf *gguf;
     gab_tokenizer *tokenizer;
@@ -62,7 +62,7 @@ struct gab_engine {
     gab_plans plans;
     uint32_t parity;
     double submit_budget_ms;
-    uint32_t n_lost; /* losses of the device without a finished step between them */
+    uint32_t n_lost; /* losses of the device since a session had last computed all its tokens */
 
     gab_mutex lock;
     gab_cond wake; /* the scheduler: there is work */

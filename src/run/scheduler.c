@@ -1,9 +1,10 @@
 /*
  * scheduler.c - the thread that forms steps and runs them.
  *
- * A step holds rows of any running sessions: one row of each that is being continued, and pieces of the prompts of others. What a
- * session has computed is a number (n_computed) beside its token history, so that everything else (prompts in chunks, a changed
- * history, a lost device) is one rule: compute what is not computed yet, and draw a token when the last one is.
+ * A step holds rows of any running sessions: one row of each that is being continued, and pieces of the prompts of
+ * others. What a session has computed is a number (n_computed) beside its token history, so that everything else
+ * (prompts in chunks, a changed history, a lost device) is one rule: compute what is not computed yet, and draw a token
+ * when the last one is.
  */
 #include <stdio.h>
 #include <string.h>
@@ -16,9 +17,9 @@ enum { LOSSES_MAX = 3, CHUNK_BESIDE_DECODE = 128 };
 /* A session's part of a step. */
 typedef struct step_part {
     gab_session *session;
-    uint32_t n_row;    /* from position n_computed on */
-    bool draws;        /* ends with its last token: a token is drawn */
-    uint32_t out;      /* its output row */
+    uint32_t n_row; /* from position n_computed on */
+    bool draws;     /* ends with its last token: a token is drawn */
+    uint32_t out;   /* its output row */
 } step_part;
 
 typedef struct step {
@@ -48,7 +49,8 @@ static gab_status take_page(gab_engine *e, uint32_t *page) {
     if (gab_kv_page_take(&e->kv, page)) return GAB_OK;
     GAB_TRY(gab_kv_cache_grow(&e->kv));
     gab_plans_forget(&e->plans);
-    return gab_kv_page_take(&e->kv, page) ? GAB_OK : gab_fail(&e->log, GAB_ERROR_LIMIT, "no page of the KV cache is free");
+    return gab_kv_page_take(&e->kv, page) ? GAB_OK
+                                          : gab_fail(&e->log, GAB_ERROR_LIMIT, "no page of the KV cache is free");
 }
 
 /* Makes positions n_computed..n_computed + n_row - 1 writable by this session alone. */
@@ -81,12 +83,14 @@ static void shift_context(gab_session *s) {
     gab_session_release_pages(s, 0);
 }
 
-static void add_part(gab_engine *e, step *st, gab_session *s, uint32_t n_row) {
+/* Fails only when the device is lost; what is wrong with the session alone ends its turn. */
+static gab_status add_part(gab_engine *e, step *st, gab_session *s, uint32_t n_row) {
     step_part *part = &st->parts[st->n_part];
     gab_status status = prepare_pages(e, s, n_row);
+    if (status == GAB_ERROR_DEVICE_LOST) return status;
     if (status != GAB_OK) {
         fail_turn(s, status, gab_last_error());
-        return;
+        return GAB_OK;
     }
     *part = (step_part){.session = s, .n_row = n_row};
     part->draws = s->n_computed + n_row == s->n_token && s->n_predict > 0;
@@ -95,34 +99,37 @@ static void add_part(gab_engine *e, step *st, gab_session *s, uint32_t n_row) {
     st->n_row += n_row;
     if (s->n_computed + n_row > st->depth) st->depth = s->n_computed + n_row;
     s->in_step = true;
+    return GAB_OK;
 }
 
 /* A step of one session's logits, if one is asked for. */
-static bool form_logits_step(gab_engine *e, step *st) {
+static gab_status form_logits_step(gab_engine *e, step *st) {
     for (gab_session *s = e->sessions; s; s = s->next) {
         if (s->state != GAB_SESSION_RUNNING || !s->logits) continue;
         uint32_t n = s->n_token - s->n_computed, most = s->logits_chunk;
         if (most == 0 || most > GAB_ROW_MAX) most = GAB_ROW_MAX;
-        add_part(e, st, s, n < most ? n : most);
+        GAB_TRY(add_part(e, st, s, n < most ? n : most));
         st->logits = st->n_part > 0;
-        if (st->logits) return true;
+        if (st->logits) break;
     }
-    return false;
+    return GAB_OK;
 }
 
-static void form_step(gab_engine *e, step *st) {
+static gab_status form_step(gab_engine *e, step *st) {
     memset(st, 0, sizeof *st);
     for (gab_session *s = e->sessions; s; s = s->next)
         if (s->state == GAB_SESSION_RUNNING && s->cancelled) end_turn(s, GAB_STOP_CANCELLED, -1);
-    if (form_logits_step(e, st)) return;
+    GAB_TRY(form_logits_step(e, st));
+    if (st->logits) return GAB_OK;
     for (gab_session *s = e->sessions; s; s = s->next) /* those being continued */
-        if (s->state == GAB_SESSION_RUNNING && s->n_token - s->n_computed == 1) add_part(e, st, s, 1);
+        if (s->state == GAB_SESSION_RUNNING && s->n_token - s->n_computed == 1) GAB_TRY(add_part(e, st, s, 1));
     uint32_t room = st->n_row > 0 ? CHUNK_BESIDE_DECODE : GAB_ROW_MAX;
     for (gab_session *s = e->sessions; s && room > st->n_row; s = s->next) { /* prompts */
         if (s->state != GAB_SESSION_RUNNING || s->in_step) continue;
         uint32_t n = s->n_token - s->n_computed;
-        add_part(e, st, s, n < room - st->n_row ? n : room - st->n_row);
+        GAB_TRY(add_part(e, st, s, n < room - st->n_row ? n : room - st->n_row));
     }
+    return GAB_OK;
 }
 
 /* ---- running a step; without the lock ---- */
@@ -167,9 +174,8 @@ static void fill_mailbox(gab_engine *e, const step *st) {
         const gab_session *s = part->session;
         fill_works(m, part, row, tile);
         for (uint32_t r = 0; r < part->n_row; r++)
-            m->rows[row + r] = (gab_step_row){.token = (uint32_t)s->tokens[s->n_computed + r],
-                                              .slot = s->slot,
-                                              .position = s->n_computed + r};
+            m->rows[row + r] = (gab_step_row){
+                .token = (uint32_t)s->tokens[s->n_computed + r], .slot = s->slot, .position = s->n_computed + r};
         row += part->n_row;
         if (part->draws) fill_out(s, row - 1, &m->outs[part->out]);
         memcpy(tables + s->slot * e->plans.table_stride, s->pages, s->n_page * sizeof *s->pages);
@@ -194,8 +200,7 @@ static gab_status run_logits_step(gab_engine *e, step *st) {
         fill_mailbox(e, st);
         gab_step *m = gab_plan_mailbox(&e->plans, e->parity, &tables);
         for (uint32_t i = 0; i < st->n_out; i++) m->outs[i] = (gab_step_out){.row = r + i, .slot = s->slot};
-        const gab_plan_shape shape =
-            gab_plan_shape_for(&e->plans, r == 0 ? st->n_row : 0, st->n_out, st->depth, true);
+        const gab_plan_shape shape = gab_plan_shape_for(&e->plans, r == 0 ? st->n_row : 0, st->n_out, st->depth, true);
         GAB_TRY(run_plan(e, &shape));
         const float *logits = gab_plan_logits(&e->plans, &stride);
         for (uint32_t i = 0; i < st->n_out; i++) {
@@ -244,6 +249,7 @@ static void finish_part(gab_engine *e, const step_part *part, bool drawn) {
     gab_session *s = part->session;
     s->in_step = false;
     s->n_computed += part->n_row;
+    if (s->n_computed == s->n_token) e->n_lost = 0;
     if (s->state == GAB_SESSION_RUNNING) {
         if (drawn && part->draws)
             take_token(e, s, (int32_t)gab_plan_tokens(&e->plans, e->parity)[part->out]);
@@ -253,40 +259,44 @@ static void finish_part(gab_engine *e, const step_part *part, bool drawn) {
     pthread_cond_broadcast(&s->changed);
 }
 
-/* ---- when it fails ---- */
+/* ---- when it fails; under the lock ---- */
 
-/* Makes the device again; sessions keep their history and lose their pages. Under the lock (nobody else has work). */
-static gab_status recover(gab_engine *e) {
+/* The device goes, and with it what sessions have computed; they keep their history. */
+static void drop_device(gab_engine *e) {
     for (gab_session *s = e->sessions; s; s = s->next) {
         s->n_computed = 0;
         s->n_page = 0;
     }
     gab_engine_close_device(e);
-    GAB_TRY(gab_file_check_unchanged(gab_gguf_file(e->gguf), &e->log));
-    e->submit_budget_ms = e->submit_budget_ms > 2 ? e->submit_budget_ms / 2 : 1;
-    gab_log_print(&e->log, GAB_LOG_WARNING,
-                  "the device was lost: loading again with submits of at most %.0f ms, the text goes on",
-                  e->submit_budget_ms);
-    return gab_engine_open_device(e);
 }
 
-static void step_failed(gab_engine *e, step *st, gab_status status) {
+static gab_status reopen_device(gab_engine *e) {
+    drop_device(e);
+    gab_status status = gab_file_check_unchanged(gab_gguf_file(e->gguf), &e->log);
+    if (status == GAB_OK) status = gab_engine_open_device(e);
+    if (status != GAB_OK) drop_device(e);
+    return status;
+}
+
+/* Opens a lost device again, LOSSES_MAX times at most; else all turns fail, and the next one will try to open it. */
+static void step_failed(gab_engine *e, gab_status status) {
     char message[GAB_MESSAGE_MAX];
     snprintf(message, sizeof message, "%s", gab_last_error());
-    for (uint32_t i = 0; i < st->n_part; i++) {
-        st->parts[i].session->in_step = false;
-        pthread_cond_broadcast(&st->parts[i].session->changed);
+    for (gab_session *s = e->sessions; s; s = s->next) {
+        s->in_step = false;
+        pthread_cond_broadcast(&s->changed);
     }
-    if (status == GAB_ERROR_DEVICE_LOST) {
-        e->n_lost++;
-        while (e->n_lost <= LOSSES_MAX) {
-            status = recover(e);
-            if (status == GAB_OK) return;
-            snprintf(message, sizeof message, "%s", gab_last_error());
-            if (status != GAB_ERROR_DEVICE_LOST) break;
-            e->n_lost++;
-        }
+    while (status == GAB_ERROR_DEVICE_LOST && ++e->n_lost <= LOSSES_MAX) {
+        e->submit_budget_ms = e->submit_budget_ms > 2 ? e->submit_budget_ms / 2 : 1;
+        gab_log_print(&e->log, GAB_LOG_WARNING,
+                      "the device was lost: loading again with submits of at most %.0f ms, the text goes on",
+                      e->submit_budget_ms);
+        status = reopen_device(e);
+        if (status == GAB_OK) return;
+        snprintf(message, sizeof message, "%s", gab_last_error());
     }
+    if (status == GAB_ERROR_DEVICE_LOST) drop_device(e);
+    e->n_lost = 0;
     for (gab_session *s = e->sessions; s; s = s->next)
         if (s->state == GAB_SESSION_RUNNING) fail_turn(s, status, message);
 }
@@ -306,17 +316,18 @@ void *gab_scheduler_run(void *arg) {
     for (;;) {
         while (!e->quit && !has_work(e)) pthread_cond_wait(&e->wake, &e->lock);
         if (e->quit) break;
-        form_step(e, &st);
-        if (st.n_part == 0) continue;
-        pthread_mutex_unlock(&e->lock);
-        gab_status status = e->vk ? run_step(e, &st)
-                                  : gab_fail(&e->log, GAB_ERROR_DEVICE_LOST, "the device was lost and cannot be opened again");
-        pthread_mutex_lock(&e->lock);
+        gab_status status = e->vk ? GAB_OK : reopen_device(e);
+        if (status == GAB_OK) status = form_step(e, &st);
+        if (status == GAB_OK && st.n_part == 0) continue;
+        if (status == GAB_OK) {
+            pthread_mutex_unlock(&e->lock);
+            status = run_step(e, &st);
+            pthread_mutex_lock(&e->lock);
+        }
         if (status != GAB_OK) {
-            step_failed(e, &st, status);
+            step_failed(e, status);
             continue;
         }
-        e->n_lost = 0;
         for (uint32_t i = 0; i < st.n_part; i++) finish_part(e, &st.parts[i], !st.logits);
         e->parity ^= 1;
     }

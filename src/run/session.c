@@ -5,12 +5,9 @@
 #include "run/engine.h"
 
 gab_session_options gab_session_options_default(void) {
-    return (gab_session_options){.struct_size = sizeof(gab_session_options),
-                                 .sampling = {.temperature = 0.8f,
-                                              .top_k = 40,
-                                              .top_p = 0.95f,
-                                              .min_p = 0.05f,
-                                              .repeat_penalty = 1.0f}};
+    return (gab_session_options){
+        .struct_size = sizeof(gab_session_options),
+        .sampling = {.temperature = 0.8f, .top_k = 40, .top_p = 0.95f, .min_p = 0.05f, .repeat_penalty = 1.0f}};
 }
 
 const char *gab_stop_text(gab_stop stop) {
@@ -54,8 +51,8 @@ gab_status gab_session_create(gab_engine *e, const gab_session_options *options,
     pthread_cond_init(&s->changed, NULL);
     s->engine = e;
     s->options = *options;
-    s->tokens = calloc(e->info.context, sizeof *s->tokens);
-    s->pages = calloc(e->info.context / GAB_PAGE + 1, sizeof *s->pages);
+    s->tokens = calloc(e->options.context, sizeof *s->tokens);
+    s->pages = calloc(e->options.context / GAB_PAGE + 1, sizeof *s->pages);
     if (!s->tokens || !s->pages) {
         session_free(s);
         return gab_fail(&e->log, GAB_ERROR_HOST_MEMORY, "out of host memory for a session");
@@ -72,8 +69,10 @@ gab_status gab_session_create(gab_engine *e, const gab_session_options *options,
     pthread_mutex_unlock(&e->lock);
     if (!room) {
         session_free(s);
-        return gab_fail(&e->log, GAB_ERROR_LIMIT, "all %u sessions of the engine are in use: destroy one, or create it with a "
-                        "larger n_session", e->options.n_session);
+        return gab_fail(&e->log, GAB_ERROR_LIMIT,
+                        "all %u sessions of the engine are in use: destroy one, or create it with a "
+                        "larger n_session",
+                        e->options.n_session);
     }
     *out = s;
     return GAB_OK;
@@ -155,7 +154,8 @@ void gab_session_push(gab_session *s, gab_event event) {
 static gab_status start_turn(gab_session *s, const int32_t *tokens, size_t n_token) {
     gab_engine *e = s->engine;
     if (s->state != GAB_SESSION_IDLE)
-        return gab_fail(&e->log, GAB_ERROR_ARGUMENT, "the session's turn is still running: take its events, or cancel it");
+        return gab_fail(&e->log, GAB_ERROR_ARGUMENT,
+                        "the session's turn is still running: take its events, or cancel it");
     if (n_token > e->info.context - s->n_token)
         return gab_fail(&e->log, GAB_ERROR_CONTEXT_FULL,
                         "%zu tokens do not fit: the session holds %u of %u positions; shorten the text or use a larger "
@@ -239,8 +239,8 @@ gab_status gab_session_logits(gab_session *s, const int32_t *tokens, size_t n_to
         set_running(s);
         while (s->state == GAB_SESSION_RUNNING) pthread_cond_wait(&s->changed, &e->lock);
         s->logits = NULL;
-        if (s->n_event > 0) s->n_event--; /* the end of the turn */
         status = s->status;
+        if (status == GAB_OK && s->n_event > 0) s->n_event--; /* the end of the turn */
         if (status != GAB_OK) gab_error_set(s->message);
         if (status == GAB_OK && s->cancelled) status = gab_fail(&e->log, GAB_ERROR_CANCELLED, "cancelled");
     }

@@ -1,9 +1,10 @@
 /*
  * dtype.h - the one table of weight types: how a row of weights lies in a file (blocks) and on the device (planes).
  *
- * A GGUF file stores a quantized row as a sequence of blocks, each with its scale and its quants side by side. On the device
- * the parts are apart: a shard (some whole rows of a tensor) is plane 0 of all rows, then plane 1 of all rows, each plane
- * row by row, each row of a plane padded with zeros to 16 bytes, so that every load is an aligned word or 16-byte vector.
+ * A GGUF file stores a quantized row as a sequence of blocks, each with its scale and its quants side by side. On the
+ * device the parts are apart: a shard (some whole rows of a tensor) is plane 0 of all rows, then plane 1 of all rows,
+ * each plane row by row, each row of a plane padded with zeros to 16 bytes, so that every load is an aligned word or
+ * 16-byte vector.
  *
  *   type  block            plane 0                          plane 1
  *   F32   1 x 4 bytes      the values                       -
@@ -11,8 +12,8 @@
  *   Q8_0  32 x 34 bytes    32 signed bytes a block          one f16 scale a block
  *   Q4_0  32 x 18 bytes    16 bytes a block, as in the file one f16 scale a block
  *
- * Block formats: GGUF / ggml (ggml-common.h); a Q4_0 byte j of a block holds element j in its low and j + 16 in its high
- * nibble, both biased by 8.
+ * Block formats: GGUF / ggml (ggml-common.h); a Q4_0 byte j of a block holds element j in its low and j + 16 in its
+ * high nibble, both biased by 8.
  */
 #ifndef GAB_TENSOR_DTYPE_H
 #define GAB_TENSOR_DTYPE_H
@@ -26,11 +27,11 @@ typedef enum gab_dtype { GAB_DTYPE_F32, GAB_DTYPE_F16, GAB_DTYPE_Q8_0, GAB_DTYPE
 enum { GAB_PLANE_MAX = 2, GAB_PLANE_ROW_ALIGN = 16 };
 
 typedef struct gab_dtype_info {
-    const char *name;       /* "Q8_0" */
-    uint32_t gguf_id;       /* ggml type number in a GGUF file */
-    uint32_t block_size;    /* weights a block */
-    uint32_t block_bytes;   /* bytes a block in a file */
-    uint32_t n_plane;       /* 1..GAB_PLANE_MAX */
+    const char *name;     /* "Q8_0" */
+    uint32_t gguf_id;     /* ggml type number in a GGUF file */
+    uint32_t block_size;  /* weights a block */
+    uint32_t block_bytes; /* bytes a block in a file */
+    uint32_t n_plane;     /* 1..GAB_PLANE_MAX */
     struct {
         uint32_t block_offset; /* where in the file's block this plane's part lies */
         uint32_t block_bytes;  /* its bytes */

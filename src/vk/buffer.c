@@ -6,7 +6,8 @@
 
 enum { STAGING_BYTES = 16 * 1024 * 1024 };
 
-/* The memory type among `allowed` for a kind: the first that has all wanted flags, trying the lists in turn. -1: none. */
+/* The memory type among `allowed` for a kind: the first that has all wanted flags, trying the lists in turn. -1: none.
+ */
 static int memory_type(const gab_vk *vk, uint32_t allowed, gab_memory_kind kind) {
     const VkMemoryPropertyFlags local = VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT;
     const VkMemoryPropertyFlags host = VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT | VK_MEMORY_PROPERTY_HOST_COHERENT_BIT;
@@ -18,7 +19,8 @@ static int memory_type(const gab_vk *vk, uint32_t allowed, gab_memory_kind kind)
     };
     for (int try = 0; try < 3; try++)
         for (uint32_t i = 0; i < vk->memory.memoryTypeCount; i++)
-            if ((allowed & (1u << i)) && (vk->memory.memoryTypes[i].propertyFlags & wanted[kind][try]) == wanted[kind][try])
+            if ((allowed & (1u << i)) &&
+                (vk->memory.memoryTypes[i].propertyFlags & wanted[kind][try]) == wanted[kind][try])
                 return (int)i;
     return -1;
 }
@@ -41,9 +43,10 @@ gab_status gab_buffer_create(gab_vk *vk, gab_memory_kind kind, uint64_t size, co
 
     memset(buffer, 0, sizeof *buffer);
     if (size > vk->buffer_bytes_max)
-        return gab_fail(&vk->log, GAB_ERROR_DEVICE_MEMORY,
-                        "%s needs one buffer of %.0f MiB; %s allows %.0f MiB: try a smaller --context or a smaller file", what,
-                        (double)size * mib, vk->info.name, (double)vk->buffer_bytes_max * mib);
+        return gab_fail(
+            &vk->log, GAB_ERROR_DEVICE_MEMORY,
+            "%s needs one buffer of %.0f MiB; %s allows %.0f MiB: try a smaller --context or a smaller file", what,
+            (double)size * mib, vk->info.name, (double)vk->buffer_bytes_max * mib);
     VkResult result = vk->fn.vkCreateBuffer(vk->device, &info, NULL, &buffer->buffer);
     if (result != VK_SUCCESS) return gab_vk_error(vk, result, "vkCreateBuffer");
     vk->fn.vkGetBufferMemoryRequirements(vk->device, buffer->buffer, &need);
@@ -69,10 +72,9 @@ gab_status gab_buffer_create(gab_vk *vk, gab_memory_kind kind, uint64_t size, co
         goto error;
     }
     result = vk->fn.vkBindBufferMemory(vk->device, buffer->buffer, buffer->memory, 0);
-    if (result == VK_SUCCESS &&
-        (vk->memory.memoryTypes[type].propertyFlags &
-         (VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT | VK_MEMORY_PROPERTY_HOST_COHERENT_BIT)) ==
-            (VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT | VK_MEMORY_PROPERTY_HOST_COHERENT_BIT))
+    if (result == VK_SUCCESS && (vk->memory.memoryTypes[type].propertyFlags &
+                                 (VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT | VK_MEMORY_PROPERTY_HOST_COHERENT_BIT)) ==
+                                    (VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT | VK_MEMORY_PROPERTY_HOST_COHERENT_BIT))
         result = vk->fn.vkMapMemory(vk->device, buffer->memory, 0, VK_WHOLE_SIZE, 0, &buffer->mapped);
     if (result != VK_SUCCESS) {
         status = gab_vk_error(vk, result, "vkMapMemory");
@@ -144,8 +146,8 @@ static gab_status transfer_begin(gab_vk *vk, bool on_compute, transfer *t) {
     VkMemoryBarrier barrier = {.sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER,
                                .srcAccessMask = VK_ACCESS_MEMORY_WRITE_BIT,
                                .dstAccessMask = VK_ACCESS_TRANSFER_READ_BIT | VK_ACCESS_TRANSFER_WRITE_BIT};
-    vk->fn.vkCmdPipelineBarrier(t->cmd, VK_PIPELINE_STAGE_ALL_COMMANDS_BIT, VK_PIPELINE_STAGE_TRANSFER_BIT, 0, 1, &barrier, 0,
-                                NULL, 0, NULL);
+    vk->fn.vkCmdPipelineBarrier(t->cmd, VK_PIPELINE_STAGE_ALL_COMMANDS_BIT, VK_PIPELINE_STAGE_TRANSFER_BIT, 0, 1,
+                                &barrier, 0, NULL, 0, NULL);
     return GAB_OK;
 }
 
@@ -153,11 +155,10 @@ static gab_status transfer_run(gab_vk *vk, transfer *t) {
     VkMemoryBarrier barrier = {.sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER,
                                .srcAccessMask = VK_ACCESS_TRANSFER_WRITE_BIT,
                                .dstAccessMask = VK_ACCESS_HOST_READ_BIT};
-    vk->fn.vkCmdPipelineBarrier(t->cmd, VK_PIPELINE_STAGE_TRANSFER_BIT, VK_PIPELINE_STAGE_HOST_BIT, 0, 1, &barrier, 0, NULL, 0,
-                                NULL);
+    vk->fn.vkCmdPipelineBarrier(t->cmd, VK_PIPELINE_STAGE_TRANSFER_BIT, VK_PIPELINE_STAGE_HOST_BIT, 0, 1, &barrier, 0,
+                                NULL, 0, NULL);
     GAB_VK_TRY(vk, vk->fn.vkEndCommandBuffer(t->cmd));
-    VkSubmitInfo submit = {
-        .sType = VK_STRUCTURE_TYPE_SUBMIT_INFO, .commandBufferCount = 1, .pCommandBuffers = &t->cmd};
+    VkSubmitInfo submit = {.sType = VK_STRUCTURE_TYPE_SUBMIT_INFO, .commandBufferCount = 1, .pCommandBuffers = &t->cmd};
     GAB_VK_TRY(vk, vk->fn.vkQueueSubmit(t->on_compute ? vk->queue : vk->transfer_queue, 1, &submit, t->fence));
     GAB_VK_TRY(vk, vk->fn.vkWaitForFences(vk->device, 1, &t->fence, VK_TRUE, UINT64_MAX));
     return GAB_OK;

@@ -1,8 +1,9 @@
 /*
  * buffer.h - memory of the device: buffers, parts of them, and how data gets there.
  *
- * Three kinds of memory: DEVICE (read and written by kernels; mapped where the device's main heap can be written by the host),
- * MAILBOX (host writes, device reads) and READBACK (device writes, host reads, cached). Mapped memory is coherent.
+ * Three kinds of memory: DEVICE (read and written by kernels; mapped where the device's main heap can be written by the
+ * host), MAILBOX (host writes, device reads) and READBACK (device writes, host reads, cached). Mapped memory is
+ * coherent.
  */
 #ifndef GAB_VK_BUFFER_H
 #define GAB_VK_BUFFER_H
@@ -39,15 +40,17 @@ static inline gab_slice gab_buffer_all(const gab_buffer *buffer) {
 /* Free bytes of the main device-local heap now, by the driver's word; its size where the driver does not say. */
 uint64_t gab_vk_memory_free(const gab_vk *vk);
 
-/* Copies host data to and from any slice, through bounded staging where it is not mapped. Blocks until done. For loading and
- * tests. */
+/* Copies host data to and from any slice, through bounded staging where it is not mapped. Blocks until done. For
+ * loading and tests. */
 gab_status gab_slice_write(gab_vk *vk, gab_slice slice, uint64_t offset, const void *data, uint64_t n);
 gab_status gab_slice_read(gab_vk *vk, gab_slice slice, uint64_t offset, void *data, uint64_t n);
 
 /* Copies n bytes on the device. Blocks until done. */
 gab_status gab_slice_copy(gab_vk *vk, gab_slice from, gab_slice to, uint64_t n);
 
-/* Uploads from one staging buffer at several places: regions are from the start of `from` to absolute offsets of `to`. */
-gab_status gab_buffer_upload(gab_vk *vk, const gab_buffer *from, VkBuffer to, const VkBufferCopy *regions, uint32_t n_region);
+/* Uploads from one staging buffer at several places: regions are from the start of `from` to absolute offsets of `to`.
+ */
+gab_status gab_buffer_upload(gab_vk *vk, const gab_buffer *from, VkBuffer to, const VkBufferCopy *regions,
+                             uint32_t n_region);
 
 #endif

@@ -10,7 +10,8 @@ gab_status gab_command_list_create(gab_vk *vk, uint32_t n_primary_max, gab_comma
     list->primaries = calloc(n_primary_max, sizeof *list->primaries);
     list->ms = calloc(n_primary_max, sizeof *list->ms);
     list->cost = calloc(n_primary_max, sizeof *list->cost);
-    if (!list->primaries || !list->ms || !list->cost) return gab_fail(&vk->log, GAB_ERROR_HOST_MEMORY, "out of host memory");
+    if (!list->primaries || !list->ms || !list->cost)
+        return gab_fail(&vk->log, GAB_ERROR_HOST_MEMORY, "out of host memory");
     list->primary_capacity = n_primary_max;
     VkCommandPoolCreateInfo pool = {.sType = VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO,
                                     .queueFamilyIndex = vk->queue_family};
@@ -25,7 +26,8 @@ gab_status gab_command_list_create(gab_vk *vk, uint32_t n_primary_max, gab_comma
 void gab_command_list_destroy(gab_vk *vk, gab_command_list *list) {
     if (list->queries) vk->fn.vkDestroyQueryPool(vk->device, list->queries, NULL);
     if (list->pool) vk->fn.vkDestroyCommandPool(vk->device, list->pool, NULL);
-    for (uint32_t i = 0; i < list->n_set_pool; i++) vk->fn.vkDestroyDescriptorPool(vk->device, list->set_pools[i], NULL);
+    for (uint32_t i = 0; i < list->n_set_pool; i++)
+        vk->fn.vkDestroyDescriptorPool(vk->device, list->set_pools[i], NULL);
     free(list->set_pools);
     free(list->primaries);
     free(list->ms);
@@ -47,7 +49,8 @@ void gab_record_open(gab_recorder *r) {
     gab_command_list *list = r->list;
     if (!recording(r)) return;
     if (list->n_primary == list->primary_capacity) {
-        r->status = gab_fail(&vk->log, GAB_ERROR_LIMIT, "a plan needs more than %u command buffers", list->primary_capacity);
+        r->status =
+            gab_fail(&vk->log, GAB_ERROR_LIMIT, "a plan needs more than %u command buffers", list->primary_capacity);
         return;
     }
     VkCommandBufferAllocateInfo allocate = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO,
@@ -80,8 +83,8 @@ static void barrier(gab_recorder *r, VkPipelineStageFlags to, VkAccessFlags acce
     VkMemoryBarrier memory = {.sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER,
                               .srcAccessMask = VK_ACCESS_SHADER_WRITE_BIT | VK_ACCESS_TRANSFER_WRITE_BIT,
                               .dstAccessMask = access};
-    r->vk->fn.vkCmdPipelineBarrier(r->cmd, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT | VK_PIPELINE_STAGE_TRANSFER_BIT, to, 0, 1,
-                                   &memory, 0, NULL, 0, NULL);
+    r->vk->fn.vkCmdPipelineBarrier(r->cmd, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT | VK_PIPELINE_STAGE_TRANSFER_BIT, to, 0,
+                                   1, &memory, 0, NULL, 0, NULL);
     r->list->n_barrier++;
 }
 
@@ -190,8 +193,9 @@ void gab_record_dispatch(gab_recorder *r, const gab_dispatch *d) {
         if (d->groups[i] == 0 || d->groups[i] > vk->properties.limits.maxComputeWorkGroupCount[i]) {
             char text[160];
             gab_pipeline_describe(&d->pipeline, text, sizeof text);
-            r->status = gab_fail(&vk->log, GAB_ERROR_LIMIT, "%s: a grid of %u groups in dimension %u, %s allows 1 to %u", text,
-                                 d->groups[i], i, vk->info.name, vk->properties.limits.maxComputeWorkGroupCount[i]);
+            r->status =
+                gab_fail(&vk->log, GAB_ERROR_LIMIT, "%s: a grid of %u groups in dimension %u, %s allows 1 to %u", text,
+                         d->groups[i], i, vk->info.name, vk->properties.limits.maxComputeWorkGroupCount[i]);
             return;
         }
     r->status = gab_pipeline_get(vk->pipelines, &d->pipeline, &pipeline);

@@ -1,9 +1,10 @@
 /*
  * commands.h - recording and submitting.
  *
- * A command list is a row of primary command buffers that are submitted in order, as often as wanted. A recorder fills one. The
- * same recording code runs twice: once to collect the pipelines it needs (which are then compiled in parallel), once to record.
- * A failing call makes the recorder ignore all that follow; the status is asked for once, at the end.
+ * A command list is a row of primary command buffers that are submitted in order, as often as wanted. A recorder fills
+ * one. The same recording code runs twice: once to collect the pipelines it needs (which are then compiled in
+ * parallel), once to record. A failing call makes the recorder ignore all that follow; the status is asked for once, at
+ * the end.
  */
 #ifndef GAB_VK_COMMANDS_H
 #define GAB_VK_COMMANDS_H
@@ -18,9 +19,9 @@ typedef struct gab_command_list {
     uint32_t n_set_left; /* in the last pool */
     VkCommandBuffer *primaries;
     uint32_t n_primary, primary_capacity;
-    VkQueryPool queries;    /* two timestamps a primary; VK_NULL_HANDLE without timestamps */
-    double *ms;             /* last measured time of each primary; 0: not yet */
-    double *cost;           /* estimated operations of each primary */
+    VkQueryPool queries; /* two timestamps a primary; VK_NULL_HANDLE without timestamps */
+    double *ms;          /* last measured time of each primary; 0: not yet */
+    double *cost;        /* estimated operations of each primary */
     uint32_t n_dispatch, n_barrier;
     uint32_t n_run; /* times it was run to its end */
 } gab_command_list;
@@ -53,12 +54,13 @@ void gab_record_open(gab_recorder *recorder);
 void gab_record_close(gab_recorder *recorder);
 void gab_record_dispatch(gab_recorder *recorder, const gab_dispatch *dispatch);
 void gab_record_barrier(gab_recorder *recorder); /* compute and transfer before, compute and transfer after */
-/* Between dispatches that write different parts of the same buffer: nothing, but a barrier under the validation layer, which
- * knows only whole bindings and would see a conflict. */
+/* Between dispatches that write different parts of the same buffer: nothing, but a barrier under the validation layer,
+ * which knows only whole bindings and would see a conflict. */
 void gab_record_apart(gab_recorder *recorder);
 void gab_record_host_barrier(gab_recorder *recorder); /* makes writes visible to the host */
 /* n_region copies; offsets are relative to the slices. */
-void gab_record_copy(gab_recorder *recorder, gab_slice from, gab_slice to, const VkBufferCopy *regions, uint32_t n_region);
+void gab_record_copy(gab_recorder *recorder, gab_slice from, gab_slice to, const VkBufferCopy *regions,
+                     uint32_t n_region);
 
 /* x groups in one dimension, folded into y at GAB_GRID_FOLD. */
 void gab_grid_fold(uint64_t n, uint32_t groups[3]);

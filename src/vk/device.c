@@ -71,7 +71,8 @@ static gab_status instance_create(gab_vk *vk) {
                         "no Vulkan loader (libvulkan.so.1): install libvulkan1 and a driver, for example "
                         "mesa-vulkan-drivers");
     if (volkGetInstanceVersion() < VK_API_VERSION_1_2)
-        return gab_fail(&vk->log, GAB_ERROR_NO_DEVICE, "the Vulkan loader knows only Vulkan 1.%u, needed is 1.2: update it",
+        return gab_fail(&vk->log, GAB_ERROR_NO_DEVICE,
+                        "the Vulkan loader knows only Vulkan 1.%u, needed is 1.2: update it",
                         VK_API_VERSION_MINOR(volkGetInstanceVersion()));
     if (on && !has_layer(layer_name))
         return gab_fail(&vk->log, GAB_ERROR_VULKAN,
@@ -99,7 +100,8 @@ static gab_status instance_create(gab_vk *vk) {
     VkResult result = vkCreateInstance(&info, NULL, &vk->instance);
     if (result != VK_SUCCESS)
         return gab_fail(&vk->log, GAB_ERROR_NO_DEVICE,
-                        "no Vulkan driver (vkCreateInstance: %d): install one, for example mesa-vulkan-drivers", result);
+                        "no Vulkan driver (vkCreateInstance: %d): install one, for example mesa-vulkan-drivers",
+                        result);
     volkLoadInstanceOnly(vk->instance);
     if (on) {
         VkDebugUtilsMessengerCreateInfoEXT messenger = {
@@ -147,8 +149,8 @@ static int compute_family(VkPhysicalDevice physical, VkQueueFamilyProperties *fa
     vkGetPhysicalDeviceQueueFamilyProperties(physical, n, families);
     for (uint32_t i = 0; i < *n; i++) {
         if (!(families[i].queueFlags & VK_QUEUE_COMPUTE_BIT)) continue;
-        if (best < 0 || (!(families[i].queueFlags & VK_QUEUE_GRAPHICS_BIT) &&
-                         (families[best].queueFlags & VK_QUEUE_GRAPHICS_BIT)))
+        if (best < 0 ||
+            (!(families[i].queueFlags & VK_QUEUE_GRAPHICS_BIT) && (families[best].queueFlags & VK_QUEUE_GRAPHICS_BIT)))
             best = (int)i;
     }
     return best;
@@ -171,8 +173,7 @@ static void describe(VkPhysicalDevice physical, uint32_t index, gab_device_info 
     info->api_version = p.properties.apiVersion;
     info->kind = kind_of(p.properties.deviceType);
     snprintf(info->name, sizeof info->name, "%s", p.properties.deviceName);
-    info->usable =
-        p.properties.apiVersion >= VK_API_VERSION_1_2 && compute_family(physical, families, &n_family) >= 0;
+    info->usable = p.properties.apiVersion >= VK_API_VERSION_1_2 && compute_family(physical, families, &n_family) >= 0;
     if (!info->usable) return;
 
     p.pNext = &driver;
@@ -191,17 +192,17 @@ static void describe(VkPhysicalDevice physical, uint32_t index, gab_device_info 
     const VkPhysicalDeviceMemoryProperties *m = &memory.memoryProperties;
     uint32_t heap = 0;
     for (uint32_t i = 0; i < m->memoryHeapCount; i++)
-        if ((m->memoryHeaps[i].flags & VK_MEMORY_HEAP_DEVICE_LOCAL_BIT) && m->memoryHeaps[i].size > info->memory_total) {
+        if ((m->memoryHeaps[i].flags & VK_MEMORY_HEAP_DEVICE_LOCAL_BIT) &&
+            m->memoryHeaps[i].size > info->memory_total) {
             info->memory_total = m->memoryHeaps[i].size;
             heap = i;
         }
     info->memory_free = info->memory_total;
     if (has_budget)
-        info->memory_free = budget.heapBudget[heap] > budget.heapUsage[heap]
-                                ? budget.heapBudget[heap] - budget.heapUsage[heap]
-                                : 0;
-    const VkMemoryPropertyFlags in_place =
-        VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT | VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT | VK_MEMORY_PROPERTY_HOST_COHERENT_BIT;
+        info->memory_free =
+            budget.heapBudget[heap] > budget.heapUsage[heap] ? budget.heapBudget[heap] - budget.heapUsage[heap] : 0;
+    const VkMemoryPropertyFlags in_place = VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT | VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT |
+                                           VK_MEMORY_PROPERTY_HOST_COHERENT_BIT;
     for (uint32_t i = 0; i < m->memoryTypeCount; i++)
         if ((m->memoryTypes[i].propertyFlags & in_place) == in_place && m->memoryTypes[i].heapIndex == heap)
             info->unified_memory = true;
@@ -212,14 +213,16 @@ static gab_status enumerate(gab_vk *vk, VkPhysicalDevice *physical, gab_device_i
     *n = DEVICE_MAX;
     VkResult result = vkEnumeratePhysicalDevices(vk->instance, n, physical);
     if (result < 0 || *n == 0)
-        return gab_fail(&vk->log, GAB_ERROR_NO_DEVICE,
-                        "no Vulkan device: install a driver (mesa-vulkan-drivers has one for AMD, Intel and one for the "
-                        "CPU; NVIDIA's comes with its own packages) and check with vulkaninfo");
+        return gab_fail(
+            &vk->log, GAB_ERROR_NO_DEVICE,
+            "no Vulkan device: install a driver (mesa-vulkan-drivers has one for AMD, Intel and one for the "
+            "CPU; NVIDIA's comes with its own packages) and check with vulkaninfo");
     gab_device_info *best = NULL;
     for (uint32_t i = 0; i < *n; i++) {
         describe(physical[i], i, &info[i]);
         if (!info[i].usable) continue;
-        if (!best || info[i].kind > best->kind || (info[i].kind == best->kind && info[i].memory_total > best->memory_total))
+        if (!best || info[i].kind > best->kind ||
+            (info[i].kind == best->kind && info[i].memory_total > best->memory_total))
             best = &info[i];
     }
     if (best) best->is_default = true;
@@ -280,7 +283,8 @@ static gab_status choose(gab_vk *vk, const char *choice, const gab_device_info *
         for (uint32_t i = 0; i < n; i++)
             if (info[i].is_default) found = i;
         if (found == n)
-            return gab_fail(&vk->log, GAB_ERROR_NO_DEVICE, "none of %u Vulkan devices knows Vulkan 1.2: update the driver", n);
+            return gab_fail(&vk->log, GAB_ERROR_NO_DEVICE,
+                            "none of %u Vulkan devices knows Vulkan 1.2: update the driver", n);
         gab_log_print(&vk->log, GAB_LOG_INFO, "device: %s (%s), %s", info[found].name,
                       gab_device_kind_text(info[found].kind),
                       n == 1 ? "the only one" : "the fastest kind here; -d takes another");
@@ -302,8 +306,8 @@ static gab_status choose(gab_vk *vk, const char *choice, const gab_device_info *
         return gab_fail(&vk->log, GAB_ERROR_NO_DEVICE, "%s knows only Vulkan %u.%u, needed is 1.2: update its driver",
                         info[found].name, VK_API_VERSION_MAJOR(info[found].api_version),
                         VK_API_VERSION_MINOR(info[found].api_version));
-    gab_log_print(&vk->log, GAB_LOG_INFO, "device: %s (%s), %s", info[found].name, gab_device_kind_text(info[found].kind),
-                  origin);
+    gab_log_print(&vk->log, GAB_LOG_INFO, "device: %s (%s), %s", info[found].name,
+                  gab_device_kind_text(info[found].kind), origin);
     *taken = found;
     return GAB_OK;
 }
@@ -312,7 +316,8 @@ static gab_status choose(gab_vk *vk, const char *choice, const gab_device_info *
 static void read_properties(gab_vk *vk) {
     VkQueueFamilyProperties families[16];
     uint32_t n = 16;
-    VkPhysicalDeviceMaintenance3Properties sizes = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MAINTENANCE_3_PROPERTIES};
+    VkPhysicalDeviceMaintenance3Properties sizes = {.sType =
+                                                        VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MAINTENANCE_3_PROPERTIES};
     VkPhysicalDeviceIDProperties id = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_ID_PROPERTIES, .pNext = &sizes};
     VkPhysicalDeviceProperties2 p = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2, .pNext = &id};
 

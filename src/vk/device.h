@@ -1,8 +1,9 @@
 /*
  * device.h - a Vulkan device: which there are, which one is taken, opening and closing it.
  *
- * Vulkan 1.2, no optional feature. Functions of the device come from a table of its own (`vk->fn`), so that several devices
- * can be open at once. A gab_vk may be used from one thread at a time, but for pipeline compilation, which is locked.
+ * Vulkan 1.2, no optional feature. Functions of the device come from a table of its own (`vk->fn`), so that several
+ * devices can be open at once. A gab_vk may be used from one thread at a time, but for pipeline compilation, which is
+ * locked.
  */
 #ifndef GAB_VK_DEVICE_H
 #define GAB_VK_DEVICE_H
@@ -42,12 +43,13 @@ typedef struct gab_vk {
     gab_pipeline_store *pipelines;
 } gab_vk;
 
-/* `choice`: an index, part of a name (any case) or a UUID; NULL or "" takes GABBRO_DEVICE, else the fastest kind: discrete,
- * integrated, virtual, CPU, the one with more memory among equals. Logs which one was taken and why. An unknown choice is an
- * error that lists what exists.
+/* `choice`: an index, part of a name (any case) or a UUID; NULL or "" takes GABBRO_DEVICE, else the fastest kind:
+ * discrete, integrated, virtual, CPU, the one with more memory among equals. Logs which one was taken and why. An
+ * unknown choice is an error that lists what exists.
  *
  * GABBRO_VALIDATE in the environment ("1", or "gpu" for GPU-assisted) turns on the Khronos validation layer with
- * synchronization validation, and robust buffer access; its messages are logged as errors that begin with "validation: ". */
+ * synchronization validation, and robust buffer access; its messages are logged as errors that begin with "validation:
+ * ". */
 gab_status gab_vk_create(const char *choice, const gab_log *log, gab_vk **vk);
 void gab_vk_destroy(gab_vk **vk);
 

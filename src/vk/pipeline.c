@@ -92,7 +92,8 @@ static char *cache_read(gab_pipeline_store *store, size_t *n) {
     if (size >= sizeof header) memcpy(&header, file, sizeof header);
     cache_header expected = header_of(vk, file + sizeof header, size >= sizeof header ? size - sizeof header : 0);
     if (size < sizeof header || memcmp(&header, &expected, sizeof header) != 0) {
-        gab_log_print(&vk->log, GAB_LOG_WARNING, "pipeline cache %s is damaged or from another driver: compiling again", path);
+        gab_log_print(&vk->log, GAB_LOG_WARNING, "pipeline cache %s is damaged or from another driver: compiling again",
+                      path);
         free(file);
         return NULL;
     }
@@ -108,7 +109,8 @@ static void cache_write(gab_pipeline_store *store) {
     if (!store->cache_changed || !vk->executes) return;
     if (vk->fn.vkGetPipelineCacheData(vk->device, store->cache, &n, NULL) != VK_SUCCESS || n > CACHE_BYTES_MAX) return;
     char *file = malloc(sizeof(cache_header) + n);
-    if (file && vk->fn.vkGetPipelineCacheData(vk->device, store->cache, &n, file + sizeof(cache_header)) == VK_SUCCESS) {
+    if (file &&
+        vk->fn.vkGetPipelineCacheData(vk->device, store->cache, &n, file + sizeof(cache_header)) == VK_SUCCESS) {
         cache_header header = header_of(vk, file + sizeof header, n);
         memcpy(file, &header, sizeof header);
         if (!cache_path(vk, path, sizeof path))

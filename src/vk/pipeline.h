@@ -1,9 +1,9 @@
 /*
  * pipeline.h - compute pipelines by key, compiled in parallel, and their cache on disk.
  *
- * The cache file is <cache folder>/pipelines-<driver UUID>.bin: a header of our own (magic, device and driver UUID, length,
- * checksum) before the driver's data. A file that is damaged, from another driver, or cannot be written is ignored with one
- * warning. Thread safe.
+ * The cache file is <cache folder>/pipelines-<driver UUID>.bin: a header of our own (magic, device and driver UUID,
+ * length, checksum) before the driver's data. A file that is damaged, from another driver, or cannot be written is
+ * ignored with one warning. Thread safe.
  */
 #ifndef GAB_VK_PIPELINE_H
 #define GAB_VK_PIPELINE_H

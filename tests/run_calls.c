@@ -1,0 +1,96 @@
+/* While tokens are made, nothing is recorded, written or allocated, and a token of a small model is one submit. */
+#include "run_test.h"
+
+static const char *const quiet[] = {"vkBeginCommandBuffer",   "vkAllocateCommandBuffers", "vkAllocateDescriptorSets",
+                                    "vkUpdateDescriptorSets", "vkAllocateMemory",         "vkMapMemory",
+                                    "vkCreateBuffer",         "vkCreateComputePipelines", "vkCmdDispatch",
+                                    "vkCmdDispatchBase",      "vkCmdDispatchIndirect"};
+
+enum { N_QUIET = sizeof quiet / sizeof *quiet };
+
+static gab_test_calls calls;
+
+static void note(uint64_t counts[N_QUIET]) {
+    for (int i = 0; i < N_QUIET; i++) {
+        counts[i] = calls.get(quiet[i]);
+        CHECK(counts[i] != UINT64_MAX);
+    }
+}
+
+static void check_quiet(const uint64_t before[N_QUIET], const char *what) {
+    for (int i = 0; i < N_QUIET; i++) {
+        uint64_t n = calls.get(quiet[i]) - before[i];
+        if (n > 0) FAIL("%s: %llu calls of %s", what, (unsigned long long)n, quiet[i]);
+    }
+}
+
+/* A CPU driver runs a token of this model in a few milliseconds; the others' first submits may be cut in pieces. */
+static bool one_submit(const gab_engine *engine) {
+    return strstr(engine->info.device, "llvmpipe") != NULL;
+}
+
+static void tales(const char *device) {
+    enum { N = 20 };
+    uint64_t before[N_QUIET];
+    const int32_t tokens[] = {100, 200, 300, 400};
+    gab_engine *engine = gab_test_engine(device, gab_test_tales());
+    gab_session *session = gab_test_session(engine, 0.7f, 1);
+    gab_test_turn(session, tokens, 4, 3); /* the shapes: 4 rows, 1 row */
+    note(before);
+    uint64_t n_submit = calls.get("vkQueueSubmit");
+    CHECK(n_submit > 0);
+    CHECK(gab_test_turn(session, NULL, 0, N).n == N);
+    n_submit = calls.get("vkQueueSubmit") - n_submit;
+    check_quiet(before, "20 tokens");
+    if (one_submit(engine) ? n_submit != N : n_submit < N)
+        FAIL("%llu submits for %d tokens", (unsigned long long)n_submit, N);
+    CHECK(calls.get("vkQueueSubmit2") == 0);
+
+    note(before);
+    CHECK(gab_test_turn(session, tokens, 3, 5).n == 5); /* a prompt of a known shape: 3 and the last token */
+    check_quiet(before, "a second prompt");
+    gab_session_destroy(&session);
+    gab_engine_destroy(&engine);
+}
+GAB_TEST(a_token_records_nothing_and_is_one_submit) {
+    calls = gab_test_calls_start();
+    gab_test_each_engine_device(tales);
+}
+
+/* Several sessions, once their shapes have been seen: pages are taken and given back, nothing else happens. */
+static void several(const char *device) {
+    enum { N_SESSION = 2, N = 120 };
+    uint64_t before[N_QUIET];
+    int32_t tokens[100];
+    gab_session *sessions[N_SESSION];
+    gab_engine *engine = gab_test_engine(device, gab_test_small_model());
+    gab_test_tokens(1, 300, tokens, 100);
+    for (int round = 0; round < 3; round++) { /* the pools grow in the first */
+        if (round == 2) note(before);
+        for (int i = 0; i < N_SESSION; i++) sessions[i] = gab_test_session(engine, 1, 1);
+        /* The same prompts, one after the other; then both go on together or apart, by chance of timing. */
+        for (int i = 0; i < N_SESSION; i++) gab_test_turn(sessions[i], tokens, 100, 1);
+        if (round < 2)
+            for (int i = 0; i < N_SESSION; i++) gab_test_turn(sessions[i], NULL, 0, N);
+        if (round == 1) { /* a shape of two rows */
+            pthread_mutex_lock(&engine->lock);
+            const gab_plan_shape two = gab_plan_shape_for(&engine->plans, 2, 2, 320, false);
+            gab_plan *plan;
+            CHECK_OK(gab_plan_get(&engine->plans, &two, &plan));
+            pthread_mutex_unlock(&engine->lock);
+        }
+        if (round == 2) {
+            for (int i = 0; i < N_SESSION; i++) CHECK_OK(gab_session_feed(sessions[i], NULL, 0, N));
+            for (int i = 0; i < N_SESSION; i++) CHECK(gab_test_take(sessions[i]).n == N);
+            check_quiet(before, "two sessions");
+        }
+        for (int i = 0; i < N_SESSION; i++) gab_session_destroy(&sessions[i]);
+    }
+    gab_engine_destroy(&engine);
+}
+GAB_TEST(several_sessions_record_nothing) {
+    calls = gab_test_calls_start();
+    gab_test_each_engine_device(several);
+}
+
+GAB_TEST_MAIN()
