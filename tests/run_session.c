@@ -2,6 +2,7 @@
 #include <math.h>
 #include <time.h>
 
+#include "base/time.h"
 #include "run_test.h"
 
 enum { VOCAB = 300 }; /* of the small model */
@@ -17,34 +18,35 @@ static gab_engine *small_engine(const char *device, uint32_t context) {
 static void chunks_with(const char *device, gab_kv_type kv, double limit) {
     enum { N = 150, N_VOCAB = 4096 };
     static const uint32_t sizes[] = {0, 64, 7, 1};
-    static const size_t firsts[] = {0, 0, 0, 130}; /* rows that go before in one chunk: one by one is slow */
     static float whole[N * N_VOCAB], part[N * N_VOCAB];
     int32_t tokens[N];
-    double worst = 0;
+    size_t n = N;
     gab_engine_options options = gab_test_engine_options(device, gab_test_tales());
     options.kv = kv;
     gab_engine *engine = gab_test_engine_with(&options);
     gab_test_tokens(1, N_VOCAB, tokens, N);
     for (int i = 0; i < 4; i++) {
+        const size_t first = sizes[i] == 1 ? n - 10 : 0; /* one by one is slow */
         gab_session *session = gab_test_session(engine, 0, 0);
         float *logits = i == 0 ? whole : part;
-        CHECK_OK(gab_session_logits(session, tokens, firsts[i], 0, logits));
-        CHECK_OK(gab_session_logits(session, tokens + firsts[i], N - firsts[i], sizes[i], logits + firsts[i] * N_VOCAB));
-        for (size_t r = 0; i > 0 && r < N; r++) {
+        uint64_t start = gab_time_ns();
+        CHECK_OK(gab_session_logits(session, tokens, first, 0, logits));
+        CHECK_OK(gab_session_logits(session, tokens + first, n - first, sizes[i], logits + first * N_VOCAB));
+        CHECK(gab_session_n_token(session) == n);
+        for (size_t r = 0; i > 0 && r < n; r++) {
             double distance = gab_test_distance(part + r * N_VOCAB, whole + r * N_VOCAB, N_VOCAB);
-            if (distance > worst) worst = distance;
             if (distance > limit) FAIL("chunks of %u: row %zu differs by %g", sizes[i], r, distance);
         }
-        CHECK(gab_session_n_token(session) == N);
+        if (i == 0 && gab_time_ms_since(start) > 1000) n = 40; /* a slow device: the rest on fewer rows */
         gab_session_destroy(&session);
     }
-    printf("largest distance with a cache in %s: %.1e\n", kv == GAB_KV_F16 ? "f16" : "f32", worst);
     gab_engine_destroy(&engine);
 }
 
+/* An f16 cache sees a small difference as none, or as half of its last place: up to 1.3e-4 has been seen. */
 static void chunks(const char *device) {
-    chunks_with(device, GAB_KV_F32, 1e-1);
-    chunks_with(device, GAB_KV_F16, 1e-1);
+    chunks_with(device, GAB_KV_F32, 1e-5);
+    chunks_with(device, GAB_KV_F16, 1e-3);
 }
 GAB_TEST(chunks_of_a_prompt_agree) {
     gab_test_each_engine_device(chunks);

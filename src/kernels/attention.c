@@ -12,6 +12,11 @@ bool gab_attention_is_decode(const gab_kernel_context *context) {
     return context->n_row <= GAB_MATVEC_COLUMNS_MAX;
 }
 
+uint32_t gab_attention_rows_max(const gab_kernel_set *set, uint32_t depth) {
+    const uint32_t lane_depth_max = 16384;
+    return set->lane && depth > lane_depth_max ? GAB_MATVEC_COLUMNS_MAX : GAB_ROW_MAX;
+}
+
 uint32_t gab_attention_tile_rows(const gab_kernel_set *set, uint32_t head_dim) {
     if (set->lane) return set->lanes;
     return head_dim <= 128   ? 8

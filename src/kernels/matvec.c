@@ -3,7 +3,7 @@
 /* Columns a group and weight rows a lane of the LANE family, by the plan's columns: measured on lavapipe. */
 static const struct {
     uint32_t up_to, cols, rows;
-} lane_shapes[] = {{1, 1, 4}, {2, 2, 4}, {4, 4, 4}, {UINT32_MAX, 8, 4}};
+} lane_shapes[] = {{1, 1, 8}, {2, 2, 4}, {4, 4, 4}, {UINT32_MAX, 8, 4}};
 
 static void record_lane(const gab_kernel_context *context, const gab_matmul *op, uint32_t n_col,
                         const gab_shard *shard) {

@@ -102,15 +102,25 @@ static gab_status add_part(gab_engine *e, step *st, gab_session *s, uint32_t n_r
     return GAB_OK;
 }
 
+/* Rows that the next step may hold. */
+static uint32_t step_rows_max(const gab_engine *e) {
+    uint32_t depth = 0;
+    for (const gab_session *s = e->sessions; s; s = s->next)
+        if (s->state == GAB_SESSION_RUNNING && s->n_token > depth) depth = s->n_token;
+    return gab_attention_rows_max(&e->plans.set, depth);
+}
+
+static uint32_t at_most(uint32_t n, uint32_t most) {
+    return n < most ? n : most;
+}
+
 /* A step of one session's logits, if one is asked for. */
-static gab_status form_logits_step(gab_engine *e, step *st) {
-    for (gab_session *s = e->sessions; s; s = s->next) {
+static gab_status form_logits_step(gab_engine *e, step *st, uint32_t rows_max) {
+    for (gab_session *s = e->sessions; s && !st->logits; s = s->next) {
         if (s->state != GAB_SESSION_RUNNING || !s->logits) continue;
-        uint32_t n = s->n_token - s->n_computed, most = s->logits_chunk;
-        if (most == 0 || most > GAB_ROW_MAX) most = GAB_ROW_MAX;
-        GAB_TRY(add_part(e, st, s, n < most ? n : most));
+        uint32_t most = s->logits_chunk ? at_most(s->logits_chunk, rows_max) : rows_max;
+        GAB_TRY(add_part(e, st, s, at_most(s->n_token - s->n_computed, most)));
         st->logits = st->n_part > 0;
-        if (st->logits) break;
     }
     return GAB_OK;
 }
@@ -119,16 +129,15 @@ static gab_status form_step(gab_engine *e, step *st) {
     memset(st, 0, sizeof *st);
     for (gab_session *s = e->sessions; s; s = s->next)
         if (s->state == GAB_SESSION_RUNNING && s->cancelled) end_turn(s, GAB_STOP_CANCELLED, -1);
-    GAB_TRY(form_logits_step(e, st));
+    uint32_t room = step_rows_max(e);
+    GAB_TRY(form_logits_step(e, st, room));
     if (st->logits) return GAB_OK;
-    for (gab_session *s = e->sessions; s; s = s->next) /* those being continued */
+    for (gab_session *s = e->sessions; s && st->n_row < room; s = s->next) /* those being continued */
         if (s->state == GAB_SESSION_RUNNING && s->n_token - s->n_computed == 1) GAB_TRY(add_part(e, st, s, 1));
-    uint32_t room = st->n_row > 0 ? CHUNK_BESIDE_DECODE : GAB_ROW_MAX;
-    for (gab_session *s = e->sessions; s && room > st->n_row; s = s->next) { /* prompts */
-        if (s->state != GAB_SESSION_RUNNING || s->in_step) continue;
-        uint32_t n = s->n_token - s->n_computed;
-        GAB_TRY(add_part(e, st, s, n < room - st->n_row ? n : room - st->n_row));
-    }
+    if (st->n_row > 0) room = at_most(room, CHUNK_BESIDE_DECODE);
+    for (gab_session *s = e->sessions; s && st->n_row < room; s = s->next) /* prompts */
+        if (s->state == GAB_SESSION_RUNNING && !s->in_step)
+            GAB_TRY(add_part(e, st, s, at_most(s->n_token - s->n_computed, room - st->n_row)));
     return GAB_OK;
 }
 
