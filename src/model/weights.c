@@ -225,7 +225,8 @@ typedef struct loader {
     const load_job *jobs;
     char *staging; /* NULL: write in place */
     atomic_int status;
-    gab_mutex lock; /* of progress and message */
+    gab_thread caller; /* the only one that reports progress */
+    gab_mutex lock;    /* of progress and message */
     uint64_t done, total;
     char message[GAB_MESSAGE_MAX];
 } loader;
@@ -265,6 +266,10 @@ static gab_status load_rows(loader *l, const load_job *job) {
     return status;
 }
 
+static void report(const loader *l) {
+    if (l->options->progress) l->options->progress(l->options->progress_user, "loading weights", l->done, l->total);
+}
+
 static bool load_one(void *user, size_t i) {
     loader *l = user;
     gab_status status = load_rows(l, &l->jobs[i]);
@@ -274,7 +279,7 @@ static bool load_one(void *user, size_t i) {
         l->status = (int)status;
     }
     l->done += l->jobs[i].n_row * l->jobs[i].binding->tensor->row_bytes;
-    if (l->options->progress) l->options->progress(l->options->progress_user, "loading weights", l->done, l->total);
+    if (pthread_equal(pthread_self(), l->caller)) report(l);
     pthread_mutex_unlock(&l->lock);
     return status == GAB_OK;
 }
@@ -357,7 +362,7 @@ static gab_status run_staged(loader *l, gab_vk *vk, load_job *jobs, size_t n) {
 gab_status gab_weights_load(gab_binder *b, gab_vk *vk, const gab_load_options *options, gab_weights *w) {
     load_job *jobs = NULL;
     size_t n = 0;
-    loader l = {.binder = b, .options = options};
+    loader l = {.binder = b, .options = options, .caller = pthread_self()};
     memset(w, 0, sizeof *w);
     w->vk = vk;
     GAB_TRY(b->status);
@@ -367,6 +372,7 @@ gab_status gab_weights_load(gab_binder *b, gab_vk *vk, const gab_load_options *o
     bool in_place = !options->staging && w->n_slab > 0 && w->slabs[0].mapped;
     gab_status status = in_place ? run_jobs(&l, jobs, n) : run_staged(&l, vk, jobs, n);
     pthread_mutex_destroy(&l.lock);
+    if (status == GAB_OK) report(&l);
     free(jobs);
     return status == GAB_OK ? gab_file_check_unchanged(gab_gguf_file(b->gguf), b->log) : status;
 }
