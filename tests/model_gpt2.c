@@ -137,8 +137,8 @@ static void each_tensor(int how) {
     gguf_build_bytes(b, &n);
     const gguf_build_field *fields = gguf_build_fields(b, &n_field);
     for (size_t i = 0; i < n_field; i++) {
-        const char *name = fields[i].entry;
-        char quoted[96], shape[32];
+        char name[sizeof fields->entry], quoted[96], shape[32]; /* the fields go away with every gguf_build_bytes */
+        memcpy(name, fields[i].entry, sizeof name);
         if (fields[i].kind != GGUF_BUILD_TENSOR_TYPE) continue;
         snprintf(quoted, sizeof quoted, "'%s'", name);
         n_tensor++;

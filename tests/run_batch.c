@@ -184,6 +184,8 @@ static void logits_beside(const char *device) {
         CHECK_OK(gab_session_logits(session, tokens, N, 10, i ? logits : expected));
         gab_session_destroy(&session);
     }
+    size_t made = gab_session_n_token(writer) - 5; /* in turns with the ten steps of the logits */
+    if (made < 8) FAIL("only %zu tokens were made while ten steps of logits ran", made);
     gab_test_same(logits, expected, N * VOCAB, "logits beside a writer");
     gab_test_text text = gab_test_take(writer);
     gab_test_same_text(&text, &alone, "the writer");

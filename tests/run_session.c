@@ -237,7 +237,7 @@ static uint32_t pages_in_use(gab_engine *engine) {
 static void check_goes_on(gab_engine *engine, gab_session *session, const int32_t *tokens, size_t n, int32_t *history,
                           size_t *n_history, const char *what) {
     gab_test_text text = gab_test_turn(session, tokens, n, 12);
-    memcpy(history + *n_history, tokens, n * sizeof *tokens);
+    for (size_t i = 0; i < n; i++) history[*n_history + i] = tokens[i];
     *n_history += n;
     const gab_session_options options = gab_test_session_options(1, 9);
     gab_test_text expected = gab_test_alone(engine, &options, history, *n_history, 12);

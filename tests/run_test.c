@@ -68,6 +68,15 @@ void gab_test_gpt2_header(gguf_build *b, uint32_t n_vocab, uint32_t n_ctx, uint3
     gguf_build_strings(b, "tokenizer.ggml.merges", letters, 0);
 }
 
+/* Into one temporary file, the same each time. */
+static const char *write_changed(const void *data, size_t n) {
+    static const char *path;
+    if (!path) return path = gguf_build_temp_bytes(data, n);
+    FILE *file = fopen(path, "wb");
+    CHECK(file && fwrite(data, 1, n, file) == n && fclose(file) == 0);
+    return path;
+}
+
 const char *gab_test_patched(gguf_build *b, gguf_build_kind kind, const char *entry, unsigned which, uint64_t value) {
     size_t n, n_field;
     const unsigned char *data = gguf_build_bytes(b, &n);
@@ -82,7 +91,7 @@ const char *gab_test_patched(gguf_build *b, gguf_build_kind kind, const char *en
         memcpy(copy + fields[i].offset + 4, &value, 4);
     else
         memcpy(copy + fields[i].offset, &value, fields[i].bytes);
-    const char *path = gguf_build_temp_bytes(copy, n);
+    const char *path = write_changed(copy, n);
     free(copy);
     return path;
 }
@@ -102,7 +111,7 @@ const char *gab_test_renamed(gguf_build *b, const char *name) {
         n_found++;
     }
     CHECK(n_found == 1);
-    const char *path = gguf_build_temp_bytes(copy, n);
+    const char *path = write_changed(copy, n);
     free(copy);
     return path;
 }

@@ -34,7 +34,8 @@ const char *gab_test_tales(void);
 void gab_test_gpt2_header(gguf_build *build, uint32_t n_vocab, uint32_t n_ctx, uint32_t n_embd, uint32_t n_ff,
                           uint32_t n_head, uint32_t n_layer);
 
-/* A copy of a file with the bytes of one number of the header changed; `which` counts those of the kind and entry. */
+/* A copy of a file with the bytes of one number of the header changed; `which` counts those of the kind and entry. The
+ * file lives until the next change. */
 const char *gab_test_patched(gguf_build *build, gguf_build_kind kind, const char *entry, unsigned which,
                              uint64_t value);
 /* The same with a name spelled otherwise, so that it is missing. */

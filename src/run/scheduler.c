@@ -125,18 +125,31 @@ static gab_status form_logits_step(gab_engine *e, step *st, uint32_t rows_max) {
     return GAB_OK;
 }
 
+/* Is to be continued with tokens, not with logits. */
+static bool wants_tokens(const gab_session *s) {
+    return s->state == GAB_SESSION_RUNNING && !s->logits;
+}
+
+static bool any_wants_tokens(const gab_engine *e) {
+    const gab_session *s = e->sessions;
+    while (s && !wants_tokens(s)) s = s->next;
+    return s != NULL;
+}
+
+/* st: the step before; one of logits does not follow another while sessions wait for tokens. */
 static gab_status form_step(gab_engine *e, step *st) {
+    const bool had_logits = st->logits;
     memset(st, 0, sizeof *st);
     for (gab_session *s = e->sessions; s; s = s->next)
         if (s->state == GAB_SESSION_RUNNING && s->cancelled) end_turn(s, GAB_STOP_CANCELLED, -1);
     uint32_t room = step_rows_max(e);
-    GAB_TRY(form_logits_step(e, st, room));
+    if (!had_logits || !any_wants_tokens(e)) GAB_TRY(form_logits_step(e, st, room));
     if (st->logits) return GAB_OK;
     for (gab_session *s = e->sessions; s && st->n_row < room; s = s->next) /* those being continued */
-        if (s->state == GAB_SESSION_RUNNING && s->n_token - s->n_computed == 1) GAB_TRY(add_part(e, st, s, 1));
+        if (wants_tokens(s) && s->n_token - s->n_computed == 1) GAB_TRY(add_part(e, st, s, 1));
     if (st->n_row > 0) room = at_most(room, CHUNK_BESIDE_DECODE);
     for (gab_session *s = e->sessions; s && st->n_row < room; s = s->next) /* prompts */
-        if (s->state == GAB_SESSION_RUNNING && !s->in_step)
+        if (wants_tokens(s) && !s->in_step)
             GAB_TRY(add_part(e, st, s, at_most(s->n_token - s->n_computed, room - st->n_row)));
     return GAB_OK;
 }
@@ -320,7 +333,7 @@ static bool has_work(const gab_engine *e) {
 
 void *gab_scheduler_run(void *arg) {
     gab_engine *e = arg;
-    step st;
+    step st = {0};
     pthread_mutex_lock(&e->lock);
     for (;;) {
         while (!e->quit && !has_work(e)) pthread_cond_wait(&e->wake, &e->lock);
