@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-gab_status gab_reader_fail(const gab_reader *r, const char *field, const char *format, ...) {
+gab_status(gab_reader_fail)(const gab_reader *r, const char *field, const char *format, ...) {
     char problem[GAB_MESSAGE_MAX / 2], element[40] = "";
     va_list args;
     va_start(args, format);

@@ -31,6 +31,9 @@ void gab_reader_enter(gab_reader *r, const char *kind, uint64_t number, const ch
 
 /* "FILE: ENTRY: FIELD problem" as GAB_ERROR_FORMAT. */
 gab_status gab_reader_fail(const gab_reader *r, const char *field, const char *format, ...) GAB_PRINTF(3, 4);
+#ifdef __clang_analyzer__ /* it cannot see that the result is never GAB_OK */
+#define gab_reader_fail(r, field, ...) ((void)gab_reader_fail(r, field, __VA_ARGS__), GAB_ERROR_FORMAT)
+#endif
 gab_status gab_reader_out_of_memory(const gab_reader *r);
 
 /* Zeroed memory from the arena, NULL when there is none. Check the count first. */
