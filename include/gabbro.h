@@ -72,7 +72,8 @@ GAB_API const char *gab_version(void);
 
 typedef enum gab_log_level { GAB_LOG_ERROR, GAB_LOG_WARNING, GAB_LOG_INFO, GAB_LOG_DEBUG } gab_log_level;
 
-/* Called with one finished line, without a newline. May come from any thread, never from two at once per object. */
+/* Called with one finished line, without a newline. May come from any thread, never from two at once. It must not call
+ * functions of this library. */
 typedef void (*gab_log_fn)(void *user, gab_log_level level, const char *message);
 
 /* Long work: `stage` is a short phrase ("loading weights"), done of total in bytes or items. From the calling thread.

@@ -4,7 +4,19 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/threads.h"
+
 static _Thread_local char last_error[GAB_MESSAGE_MAX];
+
+/* One call of a log callback at a time, whichever thread it comes from. */
+static gab_mutex log_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static void send_line(const gab_log *log, gab_log_level level, const char *message) {
+    if (!log || !log->fn) return;
+    pthread_mutex_lock(&log_lock);
+    log->fn(log->user, level, message);
+    pthread_mutex_unlock(&log_lock);
+}
 
 const char *gab_status_text(gab_status status) {
     static const char *const text[] = {
@@ -37,7 +49,7 @@ gab_status(gab_fail)(const gab_log *log, gab_status status, const char *format, 
     vsnprintf(message, sizeof message, format, args);
     va_end(args);
     gab_error_set(message);
-    if (log && log->fn) log->fn(log->user, GAB_LOG_ERROR, message);
+    send_line(log, GAB_LOG_ERROR, message);
     return status;
 }
 
@@ -48,5 +60,5 @@ void gab_log_print(const gab_log *log, gab_log_level level, const char *format, 
     va_start(args, format);
     vsnprintf(message, sizeof message, format, args);
     va_end(args);
-    log->fn(log->user, level, message);
+    send_line(log, level, message);
 }

@@ -130,10 +130,31 @@ static bool wants_tokens(const gab_session *s) {
     return s->state == GAB_SESSION_RUNNING && !s->logits;
 }
 
-static bool any_wants_tokens(const gab_engine *e) {
+/* Is being continued: all but its last token is computed. */
+static bool is_decoding(const gab_session *s) {
+    return wants_tokens(s) && s->n_token - s->n_computed == 1;
+}
+
+static bool has_prompt(const gab_session *s) {
+    return wants_tokens(s) && !is_decoding(s);
+}
+
+static bool any_session(const gab_engine *e, bool (*is)(const gab_session *s)) {
     const gab_session *s = e->sessions;
-    while (s && !wants_tokens(s)) s = s->next;
+    while (s && !is(s)) s = s->next;
     return s != NULL;
+}
+
+/* Those that a step has served go to the end of the list: the others come first next time. */
+static void rotate(gab_engine *e, const step *st) {
+    for (uint32_t i = 0; i < st->n_part; i++) {
+        gab_session **link = &e->sessions;
+        while (*link != st->parts[i].session) link = &(*link)->next;
+        *link = (*link)->next;
+        while (*link) link = &(*link)->next;
+        *link = st->parts[i].session;
+        (*link)->next = NULL;
+    }
 }
 
 /* st: the step before; one of logits does not follow another while sessions wait for tokens. */
@@ -143,14 +164,14 @@ static gab_status form_step(gab_engine *e, step *st) {
     for (gab_session *s = e->sessions; s; s = s->next)
         if (s->state == GAB_SESSION_RUNNING && s->cancelled) end_turn(s, GAB_STOP_CANCELLED, -1);
     uint32_t room = step_rows_max(e);
-    if (!had_logits || !any_wants_tokens(e)) GAB_TRY(form_logits_step(e, st, room));
+    if (!had_logits || !any_session(e, wants_tokens)) GAB_TRY(form_logits_step(e, st, room));
     if (st->logits) return GAB_OK;
-    for (gab_session *s = e->sessions; s && st->n_row < room; s = s->next) /* those being continued */
-        if (wants_tokens(s) && s->n_token - s->n_computed == 1) GAB_TRY(add_part(e, st, s, 1));
+    const uint32_t room_decoding = any_session(e, has_prompt) ? room - 1 : room;
+    for (gab_session *s = e->sessions; s && st->n_row < room_decoding; s = s->next)
+        if (is_decoding(s)) GAB_TRY(add_part(e, st, s, 1));
     if (st->n_row > 0) room = at_most(room, CHUNK_BESIDE_DECODE);
-    for (gab_session *s = e->sessions; s && st->n_row < room; s = s->next) /* prompts */
-        if (wants_tokens(s) && !s->in_step)
-            GAB_TRY(add_part(e, st, s, at_most(s->n_token - s->n_computed, room - st->n_row)));
+    for (gab_session *s = e->sessions; s && st->n_row < room; s = s->next)
+        if (has_prompt(s)) GAB_TRY(add_part(e, st, s, at_most(s->n_token - s->n_computed, room - st->n_row)));
     return GAB_OK;
 }
 
@@ -351,6 +372,7 @@ void *gab_scheduler_run(void *arg) {
             continue;
         }
         for (uint32_t i = 0; i < st.n_part; i++) finish_part(e, &st.parts[i], !st.logits);
+        rotate(e, &st);
         e->parity ^= 1;
     }
     pthread_mutex_unlock(&e->lock);

@@ -1,3 +1,4 @@
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -138,6 +139,9 @@ void gab_session_push(gab_session *s, gab_event event) {
         gab_event *events = calloc(capacity, sizeof *events);
         if (!events) {
             s->status = GAB_ERROR_HOST_MEMORY;
+            snprintf(s->message, sizeof s->message, "out of host memory for the session's events");
+            s->state = GAB_SESSION_IDLE;
+            pthread_cond_broadcast(&s->changed);
             return;
         }
         for (uint32_t i = 0; i < s->n_event; i++) events[i] = s->events[(s->first_event + i) % s->event_capacity];

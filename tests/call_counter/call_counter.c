@@ -69,7 +69,8 @@ __attribute__((visibility("default"))) void gab_call_counter_lose_device_at(uint
 
 typedef struct object {
     void *key;
-    VkInstance instance; /* of an instance */
+    VkInstance instance;                    /* of an instance */
+    PFN_vkDestroyInstance destroy_instance; /* asked for at once: later the loader answers with the head of the chain */
     PFN_vkGetInstanceProcAddr next_of_instance;
     PFN_vkGetDeviceProcAddr next_of_device; /* NULL for an instance */
     PFN_vkVoidFunction next[CALL_COUNT];
@@ -128,13 +129,14 @@ static VKAPI_ATTR VkResult VKAPI_CALL create_instance(const VkInstanceCreateInfo
     if (!o) return VK_ERROR_OUT_OF_HOST_MEMORY;
     o->instance = *instance;
     o->next_of_instance = next;
+    o->destroy_instance = (PFN_vkDestroyInstance)next(*instance, "vkDestroyInstance");
     return VK_SUCCESS;
 }
 
 static VKAPI_ATTR void VKAPI_CALL destroy_instance(VkInstance instance, const VkAllocationCallbacks *allocator) {
     if (!instance) return;
     object *o = object_of(instance);
-    PFN_vkDestroyInstance destroy = (PFN_vkDestroyInstance)o->next_of_instance(instance, "vkDestroyInstance");
+    PFN_vkDestroyInstance destroy = o->destroy_instance;
     object_remove(o);
     destroy(instance, allocator);
 }
