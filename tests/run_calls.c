@@ -93,4 +93,27 @@ GAB_TEST(several_sessions_record_nothing) {
     gab_test_each_engine_device(several);
 }
 
+/* With a budget below what a token takes, a token is several submits, and the text the same. */
+static void small_budget(const char *device) {
+    enum { N = 6 };
+    const int32_t tokens[] = {100, 200, 300, 400};
+    gab_engine_options options = gab_test_engine_options(device, gab_test_tales());
+    const gab_session_options greedy = gab_test_session_options(0, 0);
+    gab_engine *engine = gab_test_engine_with(&options);
+    const gab_test_text expected = gab_test_alone(engine, &greedy, tokens, 4, N);
+    gab_engine_destroy(&engine);
+    options.submit_budget_ms = 1;
+    engine = gab_test_engine_with(&options);
+    uint64_t n_submit = calls.get("vkQueueSubmit");
+    const gab_test_text text = gab_test_alone(engine, &greedy, tokens, 4, N);
+    n_submit = calls.get("vkQueueSubmit") - n_submit;
+    gab_test_same_text(&text, &expected, "a small budget");
+    if (n_submit < 2 * N) FAIL("%llu submits for %d tokens of several milliseconds", (unsigned long long)n_submit, N);
+    gab_engine_destroy(&engine);
+}
+GAB_TEST(a_small_budget_cuts_a_token_into_submits) {
+    calls = gab_test_calls_start();
+    gab_test_each_engine_device(small_budget);
+}
+
 GAB_TEST_MAIN()
