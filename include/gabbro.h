@@ -4,16 +4,17 @@
  * Three kinds of object:
  *
  *   gab_tokenizer   the vocabulary of a model file; needs no device. Immutable, safe to share between threads.
- *   gab_engine      a device with a model on it. Its configuration never changes; safe to share between threads. It
- * owns one scheduler thread, which forms the steps (batches) of all its sessions. gab_session     one conversation: its
- * token history, its KV pages, its sampler. Many per engine. A session's functions may be called from any thread, one
- * caller at a time for feed / next / logits; cancel at any time.
+ *   gab_engine      a device with a model on it. Its configuration never changes; safe to share between threads. Owns
+ *                   one scheduler thread, which forms the steps (batches) of all its sessions.
+ *   gab_session     one conversation: its token history, its KV pages, its sampler. Many per engine. Its functions may
+ *                   be called from any thread, one caller at a time for feed / next / logits; cancel at any time.
  *
  * Conventions. Functions that can fail return gab_status; outputs are written only on GAB_OK unless said otherwise.
  * What went wrong is said once, in a sentence that names the file, field, value and remedy, to the log callback, and
  * kept for gab_last_error() of the calling thread. Structs of options come from their gab_*_default() function, which
- * fills struct_size; unknown newer fields are then never read. Destroy functions take the address of the pointer,
- * accept NULL, and set it to NULL. The library never prints, exits, or aborts on input. All text is UTF-8.
+ * fills struct_size: a struct of another size, from another version of this header, is refused. Destroy functions take
+ * the address of the pointer, accept NULL, and set it to NULL. The library never prints, exits, or aborts on input. All
+ * text is UTF-8.
  */
 #ifndef GABBRO_H
 #define GABBRO_H
@@ -26,18 +27,14 @@
 extern "C" {
 #endif
 
-#if defined(GAB_BUILD_SHARED)
-#define GAB_API __attribute__((visibility("default")))
-#else
+/* Marks what is public. */
 #define GAB_API
-#endif
 
 #define GAB_VERSION_MAJOR 0
 #define GAB_VERSION_MINOR 1
 #define GAB_VERSION_PATCH 0
 
-/* ---- status, log, progress
- * ------------------------------------------------------------------------------------------- */
+/* ---- status, log, progress ---- */
 
 /* X(name, text): the one list of results. */
 #define GAB_STATUS_LIST(X)                                                                                             \
@@ -80,8 +77,7 @@ typedef void (*gab_log_fn)(void *user, gab_log_level level, const char *message)
  */
 typedef void (*gab_progress_fn)(void *user, const char *stage, uint64_t done, uint64_t total);
 
-/* ---- devices
- * --------------------------------------------------------------------------------------------------------- */
+/* ---- devices ---- */
 
 typedef enum gab_device_kind {
     GAB_DEVICE_OTHER,
@@ -112,8 +108,7 @@ GAB_API gab_status gab_device_list(gab_device_info **devices, size_t *n_device, 
 GAB_API void gab_device_list_free(gab_device_info **devices);
 GAB_API const char *gab_device_kind_text(gab_device_kind kind);
 
-/* ---- tokenizer
- * ------------------------------------------------------------------------------------------------------- */
+/* ---- tokenizer ---- */
 
 typedef struct gab_tokenizer gab_tokenizer;
 typedef struct gab_text_stream gab_text_stream;
@@ -142,16 +137,15 @@ GAB_API void gab_tokens_free(int32_t **tokens);
 GAB_API const char *gab_tokenizer_piece(const gab_tokenizer *tokenizer, int32_t token, bool with_special,
                                         size_t *n_byte);
 
-/* A stream of tokens to UTF-8 text: holds back the bytes of a character until it is whole; bytes that can never become
- * one come out as U+FFFD. push returns text owned by the stream, zero-terminated, valid until the next call; finish
- * returns what is left. */
+/* A stream of tokens to UTF-8 text (U+0000 comes out as U+FFFD, since the text is zero-terminated): holds back the
+ * bytes of a character until it is whole; bytes that can never become one come out as U+FFFD. push returns text owned
+ * by the stream, zero-terminated, valid until the next call; finish returns what is left. */
 GAB_API gab_status gab_text_stream_create(const gab_tokenizer *tokenizer, gab_text_stream **stream);
 GAB_API void gab_text_stream_destroy(gab_text_stream **stream);
 GAB_API const char *gab_text_stream_push(gab_text_stream *stream, int32_t token);
 GAB_API const char *gab_text_stream_finish(gab_text_stream *stream);
 
-/* ---- engine
- * ---------------------------------------------------------------------------------------------------------- */
+/* ---- engine ---- */
 
 typedef struct gab_engine gab_engine;
 typedef struct gab_session gab_session;
@@ -204,8 +198,7 @@ GAB_API void gab_engine_destroy(gab_engine **engine);
 GAB_API void gab_engine_get_info(const gab_engine *engine, gab_engine_info *info);
 GAB_API const gab_tokenizer *gab_engine_tokenizer(const gab_engine *engine); /* owned by the engine */
 
-/* ---- session
- * --------------------------------------------------------------------------------------------------------- */
+/* ---- session ---- */
 
 /* The sampler, in this order: repetition penalty over the last 64 tokens, temperature, top-k, top-p, min-p, draw. */
 typedef struct gab_sampling {

@@ -21,7 +21,7 @@ GAB_TEST(echoes_prompt_and_goes_on) {
     CHECK(strncmp(result.out, "Once upon a time", 16) == 0);
     CHECK(result.n_out > 24 && result.out[result.n_out - 1] == '\n');
     CHECK_SAYS(result.err, "device: ");
-    CHECK_SAYS(result.err, "; precision fast\n");
+    CHECK_SAYS(result.err, "; precision fast: f32 products");
     cli_result_free(&result);
 }
 

@@ -193,15 +193,16 @@ GAB_TEST(shapes_are_the_smallest_that_hold_a_step) {
     CHECK(gab_plan_shape_for(&plans, 1, 1, 1, true).logits);
 }
 
+/* Of up to 8 rows: plans of more may be recorded again once the device's speed is known. */
 static void replay(gab_vk *vk, gab_kernel_set set) {
     static bench b;
     float first[VOCAB], again[VOCAB];
     gab_plan *plan, *other;
     bench_open(&b, vk, set, true);
-    run(&b, 0, &(span){2, 0, 20}, 1, first);
-    run(&b, 0, &(span){2, 0, 20}, 1, again);
+    run(&b, 0, &(span){2, 0, 8}, 1, first);
+    run(&b, 0, &(span){2, 0, 8}, 1, again);
     if (vk->executes) gab_test_same(again, first, VOCAB, "the same step again");
-    const gab_plan_shape shape = gab_plan_shape_for(&b.plans, 20, 1, 20, true);
+    const gab_plan_shape shape = gab_plan_shape_for(&b.plans, 8, 1, 8, true);
     gab_plan_shape deeper = shape;
     deeper.depth = 64;
     CHECK_OK(gab_plan_get(&b.plans, &shape, &plan));
@@ -212,7 +213,7 @@ static void replay(gab_vk *vk, gab_kernel_set set) {
     CHECK(plan->lists[0].n_primary == b.plans.sizes.n_layer + 2);
     gab_plans_forget(&b.plans);
     CHECK(!b.plans.first);
-    run(&b, 1, &(span){2, 0, 20}, 1, again); /* recorded anew */
+    run(&b, 1, &(span){2, 0, 8}, 1, again); /* recorded anew */
     if (vk->executes) gab_test_same(again, first, VOCAB, "after forgetting the plans");
     bench_close(&b);
 }

@@ -209,15 +209,19 @@ typedef struct progress {
     uint64_t done, total;
     unsigned n;
     pthread_t thread;
-    bool back, elsewhere;
+    bool back, elsewhere, prepared;
 } progress;
 
 static void note_progress(void *user, const char *stage, uint64_t done, uint64_t total) {
     progress *p = user;
+    if (!pthread_equal(pthread_self(), p->thread)) p->elsewhere = true;
+    if (strstr(stage, "preparing")) { /* after the weights */
+        p->prepared = done == total && p->done == p->total;
+        return;
+    }
     CHECK(strstr(stage, "loading"));
     p->n++;
     if (done < p->done || (p->n > 1 && total != p->total)) p->back = true;
-    if (!pthread_equal(pthread_self(), p->thread)) p->elsewhere = true;
     p->done = done;
     p->total = total;
 }
@@ -242,7 +246,7 @@ static void same_bits(const char *device) {
     o.progress = note_progress;
     o.progress_user = &p;
     logits_of(&o, expected);
-    CHECK(p.n > 0 && p.done == p.total && p.total > 0 && !p.back);
+    CHECK(p.n > 0 && p.done == p.total && p.total > 0 && !p.back && p.prepared);
     if (p.elsewhere) FAIL("progress came from another thread");
     o = plain, o.staging = true;
     logits_of(&o, logits);

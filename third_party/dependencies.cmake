@@ -20,9 +20,11 @@ if(NOT GAB_VOLK_INCLUDE)
   FetchContent_MakeAvailable(volk)
   set(GAB_VOLK_INCLUDE ${volk_SOURCE_DIR})
 endif()
-add_library(gab_volk STATIC ${GAB_VOLK_INCLUDE}/volk.c)
-target_include_directories(gab_volk SYSTEM PUBLIC ${GAB_VOLK_INCLUDE} ${GAB_VULKAN_INCLUDE})
-target_compile_definitions(gab_volk PRIVATE _DEFAULT_SOURCE)
+add_library(gab_volk INTERFACE)
+target_include_directories(gab_volk SYSTEM INTERFACE ${GAB_VOLK_INCLUDE} ${GAB_VULKAN_INCLUDE})
+add_library(gab_volk_objects OBJECT ${GAB_VOLK_INCLUDE}/volk.c) # part of libgabbro, which is linked without it then
+target_link_libraries(gab_volk_objects PRIVATE gab_volk)
+target_compile_definitions(gab_volk_objects PRIVATE _DEFAULT_SOURCE VK_NO_PROTOTYPES)
 
 # PCRE2: the tokenizer's patterns.
 add_library(gab_pcre2 INTERFACE)

@@ -40,7 +40,7 @@ static gab_status print_device(cli_output *output, const gab_device_info *device
     if (!verbose) return GAB_OK;
     return cli_output_print(output, "     UUID %s, subgroups of %u, %.1f GiB free, %s memory\n", device->uuid,
                             device->subgroup_size, (double)device->memory_free / gib,
-                            device->unified_memory ? "unified" : "separate");
+                            device->unified_memory ? "host-writable" : "separate");
 }
 
 static gab_status print_devices(cli_output *output, const cli_options *options, const gab_device_info *devices,

@@ -20,7 +20,9 @@ static void print_info(cli_console *console, const char *message) {
         if (console->verbose) print_line(console, "", message, "");
     } else if (!console->quiet) {
         print_line(console, "", message,
-                   console->precision == GAB_PRECISION_EXACT ? "; precision exact" : "; precision fast");
+                   console->precision == GAB_PRECISION_EXACT
+                       ? "; precision exact: f32 products"
+                       : "; precision fast: f32 products, no narrower kernels yet");
     }
 }
 

@@ -61,10 +61,9 @@ static gab_status score_window(perplexity_work *work, size_t n) {
         row_losses rows = {.work = work, .targets = work->window + done + 1};
         GAB_TRY_GOTO(gab_session_logits(session, work->window + done, n_row, 0, work->rows), done);
         if (!gab_parallel_for(n_row, 0, score_row, &rows)) {
-            status =
-                gab_fail(&work->console->log, GAB_ERROR_VULKAN,
-                         "the device computed logits that are not numbers: try --precision exact, or another device "
-                         "(gabbro devices)");
+            status = gab_fail(&work->console->log, GAB_ERROR_VULKAN,
+                              "the device computed logits that are not numbers: try --kv f32, or another device "
+                              "(gabbro devices)");
             break;
         }
         for (size_t i = 0; i < n_row; i++) {

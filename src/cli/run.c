@@ -80,7 +80,10 @@ static gab_status read_prompt(run_state *run) {
     const cli_options *options = run->options;
     GAB_TRY(cli_text_read(options, run->console, &run->prompt, &run->n_prompt_byte));
     /* An editor's or echo's line end is not part of the prompt. */
-    if (!options->prompt && run->n_prompt_byte && run->prompt[run->n_prompt_byte - 1] == '\n') run->n_prompt_byte--;
+    if (!options->prompt && run->n_prompt_byte && run->prompt[run->n_prompt_byte - 1] == '\n') {
+        run->n_prompt_byte--;
+        if (run->n_prompt_byte && run->prompt[run->n_prompt_byte - 1] == '\r') run->n_prompt_byte--;
+    }
     return GAB_OK;
 }
 

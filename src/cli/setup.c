@@ -38,7 +38,7 @@ gab_status cli_model_find(cli_options *options, cli_console *console) {
                         "GABBRO_MODEL names %s, which cannot be read: correct or unset it, or use -m FILE", named);
     }
     find_beside_program(beside, sizeof beside);
-    const char *const places[] = {GAB_MODEL_INSTALLED, beside, GAB_MODEL_SOURCE};
+    const char *const places[] = {beside, GAB_MODEL_SOURCE, GAB_MODEL_INSTALLED};
     for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
         if (access(places[i], R_OK) != 0) continue;
         options->engine.model_path = places[i];

@@ -54,7 +54,7 @@ void gab_attention_record(const gab_kernel_context *context, const gab_attention
     dispatch.groups[0] = lane && decode ? (op->n_head + lanes - 1) / lanes : op->n_head;
     dispatch.groups[1] = decode ? op->n_piece : op->n_work;
     dispatch.groups[2] = decode ? context->n_row : 1;
-    dispatch.cost = decode ? 0.0 : 4.0 * context->n_row * op->n_head * op->kv.head_dim * op->n_piece * GAB_PIECE;
+    dispatch.cost = 4.0 * context->n_row * op->n_head * op->kv.head_dim * op->n_piece * GAB_PIECE;
     gab_record_dispatch(context->recorder, &dispatch);
     if (!decode) return;
     gab_record_barrier(context->recorder);

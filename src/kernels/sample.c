@@ -20,7 +20,8 @@ void gab_sample_record(const gab_kernel_context *context, const gab_sample *op) 
                              .bindings = {context->step, op->logits, op->scratch, op->sampled, op->readback},
                              .push = &args,
                              .push_bytes = sizeof args,
-                             .groups = {context->n_out, 1, 1}};
+                             .groups = {context->n_out, 1, 1},
+                             .cost = 64.0 * op->n_vocab * context->n_out}; /* some ten passes */
     gab_record_dispatch(context->recorder, &dispatch);
 }
 

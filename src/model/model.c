@@ -4,6 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "format/reader.h"
+#include "text/utf8.h"
+
 static const gab_architecture *const architectures[] = {&gab_gpt2};
 
 enum { N_ARCHITECTURE = sizeof architectures / sizeof *architectures };
@@ -19,7 +22,8 @@ gab_status gab_config_u32(const gab_gguf *gguf, const gab_log *log, uint32_t max
 static gab_status find_architecture(const gab_gguf *gguf, const gab_log *log, const gab_architecture **out) {
     gab_gguf_string name;
     GAB_TRY(gab_gguf_require_string(gguf, "general.architecture", log, &name));
-    char known[256] = "";
+    char known[256] = "", shown[65];
+    gab_reader_show(shown, sizeof shown, name.text);
     for (size_t i = 0, at = 0; i < N_ARCHITECTURE; i++) {
         if (strcmp(architectures[i]->name, name.text) == 0) {
             *out = architectures[i];
@@ -28,8 +32,24 @@ static gab_status find_architecture(const gab_gguf *gguf, const gab_log *log, co
         at += (size_t)snprintf(known + at, sizeof known - at, "%s%s", i ? ", " : "", architectures[i]->name);
     }
     return gab_fail(log, GAB_ERROR_UNSUPPORTED,
-                    "%s: general.architecture is '%.64s', which is not supported; supported: %s", gab_gguf_path(gguf),
-                    name.text, known);
+                    "%s: general.architecture is '%s', which is not supported; supported: %s", gab_gguf_path(gguf),
+                    shown, known);
+}
+
+/* A name from the file, fit to be shown: whole UTF-8 characters that are no control characters, '?' for the rest. */
+static void copy_name(char *out, size_t size, const char *text, size_t n) {
+    size_t at = 0, length;
+    gab_utf8_kind kind;
+    for (size_t i = 0; i < n; i += length) {
+        length = gab_utf8_next(text + i, n - i, &kind);
+        bool good = kind == GAB_UTF8_CHARACTER && (unsigned char)text[i] >= 0x20 && text[i] != 0x7f &&
+                    !((unsigned char)text[i] == 0xc2 && (unsigned char)text[i + 1] < 0xa0);
+        const size_t need = good ? length : 1;
+        if (at + need + 1 > size) break;
+        memcpy(out + at, good ? text + i : "?", need);
+        at += need;
+    }
+    out[at] = 0;
 }
 
 gab_status gab_model_open(const gab_gguf *gguf, const gab_log *log, gab_model **out) {
@@ -43,7 +63,7 @@ gab_status gab_model_open(const gab_gguf *gguf, const gab_log *log, gab_model **
     model->binder = (gab_binder){.gguf = gguf, .log = log};
     snprintf(model->config.architecture, sizeof model->config.architecture, "%s", architecture->name);
     if (gab_gguf_get_string(gguf, "general.name", &name))
-        snprintf(model->config.name, sizeof model->config.name, "%s", name.text);
+        copy_name(model->config.name, sizeof model->config.name, name.text, name.n_byte);
     GAB_TRY_GOTO(architecture->read_config(gguf, log, &model->config), error);
     model->parts = calloc(1, architecture->parts_bytes);
     if (!model->parts) {

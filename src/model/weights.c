@@ -13,7 +13,7 @@
 enum {
     SLAB_BYTES = 256 * 1024 * 1024,   /* small shards share a buffer of this size */
     JOB_BYTES = 1024 * 1024,          /* file bytes a worker reads at once */
-    STAGING_BYTES = 16 * 1024 * 1024, /* of each of two staging buffers */
+    STAGING_BYTES = 16 * 1024 * 1024, /* of the staging buffer */
 };
 
 struct gab_binding {
@@ -82,11 +82,6 @@ static gab_binding *bind(gab_binder *b, uint64_t n_row, uint64_t n_col, const ch
     return binding;
 }
 
-static void note_row(gab_binder *b, const gab_binding *binding) {
-    uint64_t bytes = gab_dtype_planes_row_bytes(binding->as.type, binding->as.n_col);
-    if (bytes > b->row_bytes) b->row_bytes = bytes;
-}
-
 void gab_bind_matrix(gab_binder *b, gab_weight *weight, uint64_t n_row, uint64_t n_col, const char *name, ...) {
     va_list args;
     va_start(args, name);
@@ -94,7 +89,6 @@ void gab_bind_matrix(gab_binder *b, gab_weight *weight, uint64_t n_row, uint64_t
     va_end(args);
     if (!binding) return;
     binding->weight = weight;
-    note_row(b, binding);
 }
 
 void gab_bind_vector(gab_binder *b, gab_slice *vector, uint64_t n, const char *name, ...) {
@@ -105,7 +99,6 @@ void gab_bind_vector(gab_binder *b, gab_slice *vector, uint64_t n, const char *n
     if (!binding) return;
     binding->vector = vector;
     binding->as.type = GAB_DTYPE_F32;
-    note_row(b, binding);
 }
 
 void gab_binder_free(gab_binder *b) {

@@ -28,8 +28,7 @@ typedef struct gab_binder {
     const gab_log *log;
     gab_binding *first, *last;
     gab_arena arena;
-    gab_status status;  /* the first failure; later calls do nothing */
-    uint64_t row_bytes; /* the longest row of planes */
+    gab_status status; /* the first failure; later calls do nothing */
 } gab_binder;
 
 /* A matrix [n_row][n_col], in the file's type. */

@@ -78,21 +78,19 @@ gab_status gab_kv_cache_grow(gab_kv_cache *cache) {
             "the KV cache is full: all %u pages of %u positions are in use by sessions: end one, or start with "
             "a smaller --context",
             cache->n_page, GAB_PAGE);
-    uint32_t n_page = cache->n_page > cache->n_page_max / 2 ? cache->n_page_max : 2 * cache->n_page;
-    gab_buffer *buffers = calloc(2 * (size_t)cache->n_layer, sizeof *buffers);
-    if (!buffers) return gab_fail(&cache->vk->log, GAB_ERROR_HOST_MEMORY, "out of host memory for the KV cache");
-    GAB_TRY_GOTO(pools_create(cache, n_page, buffers), error);
-    for (uint32_t i = 0; i < 2 * cache->n_layer; i++)
-        GAB_TRY_GOTO(gab_slice_copy(cache->vk, gab_buffer_all(&cache->buffers[i]), gab_buffer_all(&buffers[i]),
-                                    cache->n_page * cache->page_bytes),
-                     error);
-    pools_destroy(cache, cache->buffers);
-    cache->buffers = buffers;
-    cache->n_page = n_page;
+    const uint32_t n_page = cache->n_page > cache->n_page_max / 2 ? cache->n_page_max : 2 * cache->n_page;
+    const uint64_t old_bytes = cache->n_page * cache->page_bytes;
+    for (uint32_t i = 0; status == GAB_OK && i < 2 * cache->n_layer; i++) { /* one pool at a time exists twice */
+        gab_buffer larger;
+        if (cache->buffers[i].size >= n_page * cache->page_bytes) continue;
+        status = gab_buffer_create(cache->vk, GAB_MEMORY_DEVICE, n_page * cache->page_bytes, "the KV cache", &larger);
+        if (status != GAB_OK) break;
+        status = gab_slice_copy(cache->vk, gab_buffer_all(&cache->buffers[i]), gab_buffer_all(&larger), old_bytes);
+        gab_buffer_destroy(cache->vk, status == GAB_OK ? &cache->buffers[i] : &larger);
+        if (status == GAB_OK) cache->buffers[i] = larger;
+    }
+    if (status == GAB_OK) cache->n_page = n_page;
     bind_layers(cache);
-    return GAB_OK;
-error:
-    pools_destroy(cache, buffers);
     return status;
 }
 

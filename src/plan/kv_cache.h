@@ -32,7 +32,8 @@ void gab_kv_cache_destroy(gab_kv_cache *cache);
 uint32_t gab_kv_pages_free(const gab_kv_cache *cache);
 
 /* Makes the pools larger (at least by one page) and keeps what is in them. The buffers change: plans that bind them
- * must be recorded again. Fails with LIMIT at n_page_max. */
+ * must be recorded again, also when it fails half way (the cache is then as it was, with some pools larger). Fails with
+ * LIMIT at n_page_max. */
 gab_status gab_kv_cache_grow(gab_kv_cache *cache);
 
 /* A free page, used once; false when there is none. */

@@ -4,8 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernels/matmul.h"
+
 static const uint32_t row_sizes[] = {0, 1, 2, 4, 8, 32, 128, GAB_ROW_MAX};
 static const uint32_t out_sizes[] = {0, 1, 2, 4, 8, GAB_OUT_MAX};
+
+enum { PRIMARIES_A_LAYER = 32 }; /* at most, on average */
 
 enum { SCRATCH_COUNT = sizeof(gab_scratch) / sizeof(gab_slice) };
 
@@ -30,9 +34,8 @@ static void scratch_bytes(const gab_plan_sizes *s, uint64_t bytes[SCRATCH_COUNT]
     memcpy(bytes, sizes, sizeof sizes);
 }
 
-uint64_t gab_plans_bytes(const gab_plan_sizes *sizes, const gab_kernel_set *set) {
+uint64_t gab_plans_bytes(const gab_plan_sizes *sizes) {
     uint64_t bytes[SCRATCH_COUNT], sum = 0;
-    (void)set;
     scratch_bytes(sizes, bytes);
     for (int i = 0; i < SCRATCH_COUNT; i++) sum += bytes[i];
     return sum + 4 * sizeof(gab_step);
@@ -149,7 +152,11 @@ static void record_outputs(const gab_plans *plans, const gab_plan_shape *shape, 
 
 /* The whole plan into `list`, or with list NULL only the pipelines it needs. */
 static gab_status record(gab_plans *plans, const gab_plan_shape *shape, uint32_t parity, gab_command_list *list) {
-    gab_recorder recorder = {.vk = plans->vk, .list = list, .piece_cost = plans->piece_ms * plans->cost_per_ms};
+    gab_recorder recorder = {.vk = plans->vk,
+                             .list = list,
+                             .piece_cost = plans->piece_ms * plans->cost_per_ms,
+                             .primary_cost = plans->submit_budget_ms * plans->cost_per_ms,
+                             .n_primary_kept = plans->sizes.n_layer + 2};
     const uint32_t tile = gab_attention_tile_rows(&plans->set, plans->sizes.head_dim);
     const gab_forward f = {.kernels = {.recorder = &recorder,
                                        .set = plans->set,
@@ -180,6 +187,8 @@ static gab_status record(gab_plans *plans, const gab_plan_shape *shape, uint32_t
 gab_status gab_plan_get(gab_plans *plans, const gab_plan_shape *shape, gab_plan **out) {
     gab_vk *vk = plans->vk;
     gab_status status;
+    if (plans->stale) gab_plans_forget(plans);
+    plans->stale = false;
     for (gab_plan *plan = plans->first; plan; plan = plan->next)
         if (plan->shape.n_row == shape->n_row && plan->shape.n_out == shape->n_out &&
             plan->shape.depth == shape->depth && plan->shape.logits == shape->logits) {
@@ -195,7 +204,8 @@ gab_status gab_plan_get(gab_plans *plans, const gab_plan_shape *shape, gab_plan 
     if (!plan) return gab_fail(&vk->log, GAB_ERROR_HOST_MEMORY, "out of host memory for a plan");
     plan->shape = *shape;
     for (uint32_t p = 0; p < 2; p++) {
-        GAB_TRY_GOTO(gab_command_list_create(vk, plans->sizes.n_layer + 2, &plan->lists[p]), error);
+        GAB_TRY_GOTO(gab_command_list_create(vk, PRIMARIES_A_LAYER * (plans->sizes.n_layer + 2), &plan->lists[p]),
+                     error);
         GAB_TRY_GOTO(record(plans, shape, p, &plan->lists[p]), error);
     }
     plan->next = plans->first;
@@ -230,15 +240,40 @@ gab_status gab_plan_submit(gab_plans *plans, gab_plan *plan, uint32_t parity, ui
     return GAB_OK;
 }
 
+/* How fast the device is, from a plan of many rows. When it is far from what plans were cut by, they are cut again. */
+static void learn_speed(gab_plans *plans, const gab_command_list *list) {
+    const double tolerance = plans->measured ? 4 : 2;
+    double ms = 0, cost = 0;
+    for (uint32_t i = 0; i < list->n_primary; i++) ms += list->ms[i], cost += list->cost[i];
+    if (ms <= 0 || cost <= 0) return;
+    const double ratio = cost / ms / plans->cost_per_ms;
+    plans->measured = true;
+    if (ratio > 1 / tolerance && ratio < tolerance) return;
+    plans->cost_per_ms *= ratio;
+    plans->stale = true;
+}
+
 gab_status gab_plan_wait(gab_plans *plans, gab_plan *plan, uint32_t parity, uint64_t value) {
     enum { MEASURE_EVERY = 64 };
     gab_command_list *list = &plan->lists[parity];
-    double ms = 0, cost = 0;
     GAB_TRY(gab_wait(plans->vk, value));
     if (list->n_run++ % MEASURE_EVERY != 0) return GAB_OK;
     gab_command_list_measure(plans->vk, list);
-    for (uint32_t i = 0; i < list->n_primary; i++) ms += list->ms[i], cost += list->cost[i];
-    if (plan->shape.n_row > 8 && ms > 0 && cost / ms > plans->cost_per_ms) plans->cost_per_ms = cost / ms;
+    if (plans->vk->executes && plan->shape.n_row > GAB_MATVEC_COLUMNS_MAX) learn_speed(plans, list);
+    return GAB_OK;
+}
+
+gab_status gab_plan_prepare(gab_plans *plans, const gab_plan_shape *shape) {
+    gab_plan *plan;
+    uint64_t value = 0;
+    GAB_TRY(gab_plan_get(plans, shape, &plan));
+    for (uint32_t parity = 0; parity < 2; parity++) {
+        uint32_t *tables;
+        gab_step *step = gab_plan_mailbox(plans, parity, &tables);
+        step->n_row = step->n_out = step->n_work = 0;
+        GAB_TRY(gab_plan_submit(plans, plan, parity, &value));
+        GAB_TRY(gab_wait(plans->vk, value));
+    }
     return GAB_OK;
 }
 

@@ -87,11 +87,13 @@ typedef struct gab_plans {
     gab_plan *first;
     double submit_budget_ms; /* a submit is not planned to run longer */
     double piece_ms;         /* nor a dispatch */
+    bool measured;           /* cost_per_ms is no guess any more */
+    bool stale;              /* recorded plans were cut by a wrong one */
     double cost_per_ms;      /* operations a millisecond: a careful guess, then measured */
 } gab_plans;
 
 /* Bytes of device memory that gab_plans_create will take. */
-uint64_t gab_plans_bytes(const gab_plan_sizes *sizes, const gab_kernel_set *set);
+uint64_t gab_plans_bytes(const gab_plan_sizes *sizes);
 
 gab_status gab_plans_create(gab_vk *vk, const gab_kernel_set *set, const gab_plan_sizes *sizes,
                             const gab_forward_pass *pass, gab_kv_cache *kv, double submit_budget_ms, gab_plans *plans);
@@ -102,6 +104,9 @@ gab_plan_shape gab_plan_shape_for(const gab_plans *plans, uint32_t n_row, uint32
 
 /* The plan of a shape, recorded now if need be. */
 gab_status gab_plan_get(gab_plans *plans, const gab_plan_shape *shape, gab_plan **plan);
+
+/* Records a plan and runs it once on an empty step: some drivers finish compiling only then. */
+gab_status gab_plan_prepare(gab_plans *plans, const gab_plan_shape *shape);
 
 /* Forgets all recorded plans: after the KV cache's buffers have changed. */
 void gab_plans_forget(gab_plans *plans);

@@ -24,12 +24,12 @@ typedef struct memory_plan {
 
 static const double gib = 1.0 / (1 << 30);
 
-static memory_plan plan_memory(const gab_engine *e, uint32_t context, const gab_kernel_set *set) {
+static memory_plan plan_memory(const gab_engine *e, uint32_t context) {
     const gab_model_config *c = &e->model->config;
     const bool f16 = e->options.kv == GAB_KV_F16;
     const gab_plan_sizes sizes = gab_model_sizes(e->model, context);
     memory_plan plan = {.weights = gab_model_weight_bytes(e->model),
-                        .activations = gab_plans_bytes(&sizes, set),
+                        .activations = gab_plans_bytes(&sizes),
                         .page = gab_kv_page_bytes(c->n_layer, c->n_head_kv, c->head_dim, f16),
                         .available = gab_vk_memory_free(e->vk),
                         .pages_a_session = (context + GAB_PAGE - 1) / GAB_PAGE};
@@ -43,18 +43,18 @@ static memory_plan plan_memory(const gab_engine *e, uint32_t context, const gab_
 }
 
 /* Settles engine->info.context, or says what would fit. */
-static gab_status choose_context(gab_engine *e, const gab_kernel_set *set, memory_plan *plan) {
+static gab_status choose_context(gab_engine *e, memory_plan *plan) {
     const gab_model_config *c = &e->model->config;
     uint32_t context = e->options.context ? e->options.context : c->n_ctx;
     if (context > c->n_ctx)
         return gab_fail(&e->log, GAB_ERROR_ARGUMENT,
                         "a context of %u is more than the %u positions that %s was trained for", context, c->n_ctx,
                         e->model_path);
-    *plan = plan_memory(e, context, set);
+    *plan = plan_memory(e, context);
     if (plan->n_page_max < plan->pages_a_session && e->options.context == 0) {
         while (plan->n_page_max < plan->pages_a_session && context > GAB_PAGE) {
             context = (context / 2 + GAB_PAGE - 1) / GAB_PAGE * GAB_PAGE;
-            *plan = plan_memory(e, context, set);
+            *plan = plan_memory(e, context);
         }
         if (plan->n_page_max >= plan->pages_a_session)
             gab_log_print(&e->log, GAB_LOG_WARNING, "memory is short on %s: the context is %u positions instead of %u",
@@ -68,6 +68,11 @@ static gab_status choose_context(gab_engine *e, const gab_kernel_set *set, memor
     char remedy[160];
     if (plan->n_page_max > 0)
         snprintf(remedy, sizeof remedy, "try --context %u", plan->n_page_max * GAB_PAGE);
+    else if (plan->weights < plan->available)
+        snprintf(remedy, sizeof remedy,
+                 "the weights fit, %.1f GiB for activations and the first page do not: try a smaller "
+                 "--context or a smaller model",
+                 (double)(plan->activations + plan->page) * gib);
     else
         snprintf(remedy, sizeof remedy,
                  "the weights alone are %.1f GiB: try a smaller model or one quantized to Q8_0 or Q4_0",
@@ -79,6 +84,28 @@ static gab_status choose_context(gab_engine *e, const gab_kernel_set *set, memor
 
 /* ---- the device ---- */
 
+/* Every token of the vocabulary must have a row in the model. */
+static gab_status check_vocabulary(gab_engine *e) {
+    uint32_t n = gab_tokenizer_n_vocab(e->tokenizer);
+    if (n > e->model->config.n_vocab)
+        return gab_fail(&e->log, GAB_ERROR_FORMAT,
+                        "%s: tokenizer.ggml.tokens holds %u tokens, token_embd.weight only %u rows", e->model_path, n,
+                        e->model->config.n_vocab);
+    return GAB_OK;
+}
+
+/* Records the plans that every session needs first: a token, and a prompt. */
+static gab_status prepare_plans(gab_engine *e, const gab_load_options *load) {
+    const uint32_t rows[] = {1, GAB_ROW_MAX};
+    for (uint32_t i = 0; i < 2; i++) {
+        const gab_plan_shape shape = gab_plan_shape_for(&e->plans, rows[i], 1, 1, false);
+        if (load->progress) load->progress(load->progress_user, "preparing kernels", i, 2);
+        GAB_TRY(gab_plan_prepare(&e->plans, &shape));
+    }
+    if (load->progress) load->progress(load->progress_user, "preparing kernels", 2, 2);
+    return GAB_OK;
+}
+
 gab_status gab_engine_open_device(gab_engine *e) {
     gab_kernel_set set;
     memory_plan plan = {0};
@@ -89,7 +116,8 @@ gab_status gab_engine_open_device(gab_engine *e) {
     GAB_TRY(gab_vk_create(e->device_choice, &e->log, &e->vk));
     GAB_TRY(gab_kernel_set_choose(e->vk, e->variant, &set));
     GAB_TRY(gab_model_open(e->gguf, &e->log, &e->model));
-    GAB_TRY(choose_context(e, &set, &plan));
+    GAB_TRY(check_vocabulary(e));
+    GAB_TRY(choose_context(e, &plan));
     GAB_TRY(gab_model_load(e->model, e->vk, &load));
 
     const gab_model_config *c = &e->model->config;
@@ -112,7 +140,7 @@ gab_status gab_engine_open_device(gab_engine *e) {
     info->n_ctx_train = c->n_ctx;
     info->weight_bytes = e->model->weights.bytes;
     info->executes = e->vk->executes;
-    return GAB_OK;
+    return prepare_plans(e, &load);
 }
 
 void gab_engine_close_device(gab_engine *e) {
@@ -145,16 +173,6 @@ static gab_status check_options(const gab_engine_options *o, const gab_log *log)
         return gab_fail(log, GAB_ERROR_ARGUMENT, "context is %u, expected at most %d", o->context, CONTEXT_MAX);
     if (o->submit_budget_ms < 1 || o->submit_budget_ms > 10000)
         return gab_fail(log, GAB_ERROR_ARGUMENT, "submit_budget_ms is %u, expected 1 to 10000", o->submit_budget_ms);
-    return GAB_OK;
-}
-
-/* Every token of the vocabulary must have a row in the model. */
-static gab_status check_vocabulary(gab_engine *e) {
-    uint32_t n = gab_tokenizer_n_vocab(e->tokenizer);
-    if (n > e->info.n_vocab)
-        return gab_fail(&e->log, GAB_ERROR_FORMAT,
-                        "%s: tokenizer.ggml.tokens holds %u tokens, token_embd.weight only %u rows", e->model_path, n,
-                        e->info.n_vocab);
     return GAB_OK;
 }
 
@@ -193,7 +211,6 @@ gab_status gab_engine_create(const gab_engine_options *options, gab_engine **out
     GAB_TRY_GOTO(gab_gguf_open(e->model_path, &e->log, &e->gguf), error);
     GAB_TRY_GOTO(gab_tokenizer_create(e->gguf, &e->log, &e->tokenizer), error);
     GAB_TRY_GOTO(gab_engine_open_device(e), error);
-    GAB_TRY_GOTO(check_vocabulary(e), error);
     e->options.context = e->info.context; /* also when the device is opened again */
     e->options.progress = NULL;           /* which is not the user's thread any more */
     e->info.load_ms = gab_time_ms_since(start);

@@ -72,7 +72,7 @@ struct gab_engine {
     uint32_t n_session, slots_used; /* bits */
 };
 
-/* Opens the device and puts the model on it; closes it again. engine->device is empty before and after. */
+/* Opens the device and puts the model on it; closes it again. engine->vk is NULL before and after. */
 gab_status gab_engine_open_device(gab_engine *engine);
 void gab_engine_close_device(gab_engine *engine);
 

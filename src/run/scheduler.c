@@ -47,8 +47,9 @@ static void fail_turn(gab_session *s, gab_status status, const char *message) {
 /* A page used once, growing the pools where they may. */
 static gab_status take_page(gab_engine *e, uint32_t *page) {
     if (gab_kv_page_take(&e->kv, page)) return GAB_OK;
-    GAB_TRY(gab_kv_cache_grow(&e->kv));
-    gab_plans_forget(&e->plans);
+    gab_status status = gab_kv_cache_grow(&e->kv);
+    gab_plans_forget(&e->plans); /* also when it failed: some pools may have changed */
+    GAB_TRY(status);
     return gab_kv_page_take(&e->kv, page) ? GAB_OK
                                           : gab_fail(&e->log, GAB_ERROR_LIMIT, "no page of the KV cache is free");
 }
@@ -166,7 +167,7 @@ static gab_status form_step(gab_engine *e, step *st) {
     uint32_t room = step_rows_max(e);
     if (!had_logits || !any_session(e, wants_tokens)) GAB_TRY(form_logits_step(e, st, room));
     if (st->logits) return GAB_OK;
-    const uint32_t room_decoding = any_session(e, has_prompt) ? room - 1 : room;
+    const uint32_t room_decoding = room > 1 && any_session(e, has_prompt) ? room - 1 : room;
     for (gab_session *s = e->sessions; s && st->n_row < room_decoding; s = s->next)
         if (is_decoding(s)) GAB_TRY(add_part(e, st, s, 1));
     if (st->n_row > 0) room = at_most(room, CHUNK_BESIDE_DECODE);

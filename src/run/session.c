@@ -108,9 +108,9 @@ gab_status gab_session_fork(gab_session *s, gab_session **out) {
     gab_session *copy = NULL;
     GAB_TRY(gab_session_create(e, &s->options, &copy));
     pthread_mutex_lock(&e->lock);
-    wait_out_of_step(s);
-    bool idle = s->state == GAB_SESSION_IDLE;
+    bool idle = s->state == GAB_SESSION_IDLE; /* a running turn is not waited for: its steps follow one another */
     if (idle) {
+        wait_out_of_step(s);
         memcpy(copy->tokens, s->tokens, s->n_token * sizeof *s->tokens);
         memcpy(copy->pages, s->pages, s->n_page * sizeof *s->pages);
         copy->n_token = s->n_token;
@@ -256,10 +256,10 @@ gab_status gab_session_truncate(gab_session *s, size_t n_token) {
     gab_engine *e = s->engine;
     gab_status status = GAB_OK;
     pthread_mutex_lock(&e->lock);
-    wait_out_of_step(s);
     if (s->state != GAB_SESSION_IDLE) {
         status = gab_fail(&e->log, GAB_ERROR_ARGUMENT, "a session cannot be truncated while its turn is running");
     } else if (n_token < s->n_token) {
+        wait_out_of_step(s);
         s->n_token = (uint32_t)n_token;
         if (s->n_computed > s->n_token) s->n_computed = s->n_token;
         gab_session_release_pages(s, (s->n_computed + GAB_PAGE - 1) / GAB_PAGE);

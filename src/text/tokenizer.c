@@ -82,7 +82,7 @@ static gab_status read_model(const source *s) {
     gab_reader_show(shown, sizeof shown, model.text);
     if (strcmp(model.text, "gpt2") != 0)
         return gab_fail(s->log, GAB_ERROR_UNSUPPORTED,
-                        "%s: tokenizer.ggml.model is '%s'; supported is 'gpt2' (byte-level BPE)", s->file, model.text);
+                        "%s: tokenizer.ggml.model is '%s'; supported is 'gpt2' (byte-level BPE)", s->file, shown);
     return GAB_OK;
 }
 

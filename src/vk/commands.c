@@ -158,8 +158,27 @@ static void set_write(gab_vk *vk, VkDescriptorSet set, const gab_dispatch *d) {
     vk->fn.vkUpdateDescriptorSets(vk->device, 1, &write, 0, NULL);
 }
 
+static void bind(gab_recorder *r, const gab_pipeline *pipeline, VkDescriptorSet set, const gab_dispatch *d) {
+    gab_vk *vk = r->vk;
+    vk->fn.vkCmdBindPipeline(r->cmd, VK_PIPELINE_BIND_POINT_COMPUTE, pipeline->pipeline);
+    vk->fn.vkCmdBindDescriptorSets(r->cmd, VK_PIPELINE_BIND_POINT_COMPUTE, pipeline->layout, 0, 1, &set, 0, NULL);
+    vk->fn.vkCmdPushConstants(r->cmd, pipeline->layout, VK_SHADER_STAGE_COMPUTE_BIT, 0, d->push_bytes, d->push);
+}
+
+/* Goes on in another primary when `cost` more operations would make this one too long. */
+static bool next_primary(gab_recorder *r, double cost) {
+    const gab_command_list *list = r->list;
+    const double so_far = list->cost[list->n_primary - 1];
+    if (r->primary_cost <= 0 || so_far <= 0 || so_far + cost <= r->primary_cost) return false;
+    if (list->n_primary + r->n_primary_kept >= list->primary_capacity) return false;
+    gab_record_close(r);
+    gab_record_open(r);
+    return true;
+}
+
 /* Cuts the longest dimension into pieces of at most piece_cost; the shader sees the same group ids. */
-static void dispatch_in_pieces(gab_recorder *r, const gab_dispatch *d) {
+static void dispatch_in_pieces(gab_recorder *r, const gab_pipeline *pipeline, VkDescriptorSet set,
+                               const gab_dispatch *d) {
     uint32_t longest = 0, pieces = 1, base[3] = {0}, size[3];
     for (uint32_t i = 1; i < 3; i++)
         if (d->groups[i] > d->groups[longest]) longest = i;
@@ -167,16 +186,22 @@ static void dispatch_in_pieces(gab_recorder *r, const gab_dispatch *d) {
         double wanted = d->cost / r->piece_cost + 1;
         pieces = wanted > d->groups[longest] ? d->groups[longest] : (uint32_t)wanted;
     }
+    const double cost = d->cost / pieces;
     memcpy(size, d->groups, sizeof size);
-    if (pieces == 1) { /* the common case, by the call that every validation layer understands */
-        r->vk->fn.vkCmdDispatch(r->cmd, size[0], size[1], size[2]);
-        return;
-    }
     size[longest] = (d->groups[longest] + pieces - 1) / pieces;
     for (; base[longest] < d->groups[longest]; base[longest] += size[longest]) {
-        if (base[longest] > 0) gab_record_apart(r);
+        const bool next = next_primary(r, cost);
+        if (r->status != GAB_OK) return;
+        if (next || base[longest] == 0)
+            bind(r, pipeline, set, d);
+        else
+            gab_record_apart(r);
         if (size[longest] > d->groups[longest] - base[longest]) size[longest] = d->groups[longest] - base[longest];
-        r->vk->fn.vkCmdDispatchBase(r->cmd, base[0], base[1], base[2], size[0], size[1], size[2]);
+        if (pieces == 1) /* by the call that every validation layer understands */
+            r->vk->fn.vkCmdDispatch(r->cmd, size[0], size[1], size[2]);
+        else
+            r->vk->fn.vkCmdDispatchBase(r->cmd, base[0], base[1], base[2], size[0], size[1], size[2]);
+        r->list->cost[r->list->n_primary - 1] += cost;
     }
 }
 
@@ -202,11 +227,7 @@ void gab_record_dispatch(gab_recorder *r, const gab_dispatch *d) {
     if (r->status == GAB_OK) r->status = set_allocate(r, pipeline->set_layout, &set);
     if (r->status != GAB_OK) return;
     set_write(vk, set, d);
-    vk->fn.vkCmdBindPipeline(r->cmd, VK_PIPELINE_BIND_POINT_COMPUTE, pipeline->pipeline);
-    vk->fn.vkCmdBindDescriptorSets(r->cmd, VK_PIPELINE_BIND_POINT_COMPUTE, pipeline->layout, 0, 1, &set, 0, NULL);
-    vk->fn.vkCmdPushConstants(r->cmd, pipeline->layout, VK_SHADER_STAGE_COMPUTE_BIT, 0, d->push_bytes, d->push);
-    dispatch_in_pieces(r, d);
-    r->list->cost[r->list->n_primary - 1] += d->cost;
+    dispatch_in_pieces(r, pipeline, set, d);
     r->list->n_dispatch++;
 }
 

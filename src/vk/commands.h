@@ -30,7 +30,9 @@ typedef struct gab_recorder {
     gab_vk *vk;
     gab_command_list *list; /* NULL: only collect pipelines */
     VkCommandBuffer cmd;
-    double piece_cost; /* a dispatch above this many operations is recorded in pieces */
+    double piece_cost;   /* a dispatch above this many operations is recorded in pieces; 0: never */
+    double primary_cost; /* a primary above this many operations ends between pieces, and another goes on; 0: never */
+    uint32_t n_primary_kept; /* primaries of the list that are not used for this */
     gab_status status;
 } gab_recorder;
 

@@ -272,8 +272,9 @@ static bool contains_ignoring_case(const char *text, const char *part) {
     return n == 0;
 }
 
-static bool is_number(const char *text) {
-    return *text && strspn(text, "0123456789") == strlen(text);
+/* A number of one of n devices; others ("7900") are parts of names. */
+static bool is_index(const char *text, uint32_t n) {
+    return *text && strspn(text, "0123456789") == strlen(text) && strlen(text) < 9 && strtoul(text, NULL, 10) < n;
 }
 
 /* The device that `choice` names, or the default; logs which and why. */
@@ -297,9 +298,9 @@ static gab_status choose(gab_vk *vk, const char *choice, const gab_device_info *
         return GAB_OK;
     }
     for (uint32_t i = 0; i < n && found == n; i++)
-        if (is_number(choice) ? strtoul(choice, NULL, 10) == i
-                              : (contains_ignoring_case(info[i].uuid, choice) && strlen(choice) == 36) ||
-                                    contains_ignoring_case(info[i].name, choice))
+        if (is_index(choice, n) ? strtoul(choice, NULL, 10) == i
+                                : (contains_ignoring_case(info[i].uuid, choice) && strlen(choice) == 36) ||
+                                      contains_ignoring_case(info[i].name, choice))
             found = i;
     if (found == n) {
         char list[768] = "";
