@@ -36,6 +36,11 @@ static gab_status find_architecture(const gab_gguf *gguf, const gab_log *log, co
                     shown, known);
 }
 
+gab_status gab_model_check_architecture(const gab_gguf *gguf, const gab_log *log) {
+    const gab_architecture *architecture = NULL;
+    return find_architecture(gguf, log, &architecture);
+}
+
 /* A name from the file, fit to be shown: whole UTF-8 characters that are no control characters, '?' for the rest. */
 static void copy_name(char *out, size_t size, const char *text, size_t n) {
     size_t at = 0, length;

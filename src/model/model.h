@@ -38,6 +38,9 @@ struct gab_architecture {
     gab_forward_pass pass; /* model: filled in */
 };
 
+/* UNSUPPORTED, naming those that are, when the file is of another architecture. */
+gab_status gab_model_check_architecture(const gab_gguf *gguf, const gab_log *log);
+
 /* Reads config and binds: after this all is known about the model but its weights, and nothing is on a device. */
 gab_status gab_model_open(const gab_gguf *gguf, const gab_log *log, gab_model **model);
 gab_status gab_model_load(gab_model *model, gab_vk *vk, const gab_load_options *options);

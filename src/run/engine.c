@@ -209,6 +209,7 @@ gab_status gab_engine_create(const gab_engine_options *options, gab_engine **out
         goto error;
     }
     GAB_TRY_GOTO(gab_gguf_open(e->model_path, &e->log, &e->gguf), error);
+    GAB_TRY_GOTO(gab_model_check_architecture(e->gguf, &e->log), error); /* says more than its tokenizer would */
     GAB_TRY_GOTO(gab_tokenizer_create(e->gguf, &e->log, &e->tokenizer), error);
     GAB_TRY_GOTO(gab_engine_open_device(e), error);
     e->options.context = e->info.context; /* also when the device is opened again */
