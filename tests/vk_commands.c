@@ -89,11 +89,17 @@ static void hazard(gab_vk *vk, gab_kernel_set set, bool with_barrier) {
     gab_test_release(vk);
 }
 
+static void need_validation(gab_vk **vk) {
+    if ((*vk)->messenger) return;
+    gab_test_vk_close(vk);
+    SKIP("no validation layer");
+}
+
 GAB_TEST(missing_barrier_is_seen) {
     gab_vk *vk = gab_test_vk_open(NULL);
     gab_kernel_set set;
     CHECK_OK(gab_kernel_set_choose(vk, NULL, &set));
-    if (!vk->messenger) SKIP("no validation layer");
+    need_validation(&vk);
     hazard(vk, set, true);
     CHECK(gab_test_validation_count() == 0);
     hazard(vk, set, false);
@@ -109,7 +115,7 @@ GAB_TEST(missing_barrier_across_buffers_is_seen) {
     gab_command_list list;
     uint64_t value = 0;
     CHECK_OK(gab_kernel_set_choose(vk, NULL, &set));
-    if (!vk->messenger) SKIP("no validation layer");
+    need_validation(&vk);
     CHECK_OK(gab_command_list_create(vk, 2, &list));
     const gab_layernorm first = op_make(vk, some_x(vk)), second = op_make(vk, first.y);
     gab_recorder recorder = {.vk = vk, .list = &list};
