@@ -150,7 +150,8 @@ static bool any_session(const gab_engine *e, bool (*is)(const gab_session *s)) {
 static void rotate(gab_engine *e, const step *st) {
     for (uint32_t i = 0; i < st->n_part; i++) {
         gab_session **link = &e->sessions;
-        while (*link != st->parts[i].session) link = &(*link)->next;
+        while (*link && *link != st->parts[i].session) link = &(*link)->next;
+        if (!*link) continue;
         *link = (*link)->next;
         while (*link) link = &(*link)->next;
         *link = st->parts[i].session;
