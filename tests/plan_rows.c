@@ -179,7 +179,9 @@ static bool shape_is(const gab_plans *plans, uint32_t n_row, uint32_t n_out, uin
 
 GAB_TEST(shapes_are_the_smallest_that_hold_a_step) {
     gab_plans plans = {.sizes = {.context = 20000}};
-    CHECK(shape_is(&plans, 0, 1, 1, 0, 1, 1024));
+    CHECK(shape_is(&plans, 0, 1, 1, 0, 1, 256));
+    CHECK(shape_is(&plans, 1, 1, 256, 1, 1, 256));
+    CHECK(shape_is(&plans, 1, 1, 257, 1, 1, 1024));
     CHECK(shape_is(&plans, 1, 1, 1024, 1, 1, 1024));
     CHECK(shape_is(&plans, 2, 2, 1025, 2, 2, 4096));
     CHECK(shape_is(&plans, 3, 0, 4096, 4, 0, 4096));
@@ -187,9 +189,9 @@ GAB_TEST(shapes_are_the_smallest_that_hold_a_step) {
     CHECK(shape_is(&plans, 9, 9, 16384, 32, 32, 16384));
     CHECK(shape_is(&plans, 33, 16, 16385, 128, 32, 20000)); /* no deeper than the context */
     CHECK(shape_is(&plans, 129, 32, 20000, 512, 32, 20000));
-    CHECK(shape_is(&plans, 512, 1, 1, 512, 1, 1024));
-    plans.sizes.context = 300;
-    CHECK(shape_is(&plans, 1, 1, 1, 1, 1, 300));
+    CHECK(shape_is(&plans, 512, 1, 1, 512, 1, 256));
+    plans.sizes.context = 100;
+    CHECK(shape_is(&plans, 1, 1, 1, 1, 1, 100));
     CHECK(gab_plan_shape_for(&plans, 1, 1, 1, true).logits);
 }
 

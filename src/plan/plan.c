@@ -27,7 +27,6 @@ static void scratch_bytes(const gab_plan_sizes *s, uint64_t bytes[SCRATCH_COUNT]
         rows * gab_row_stride(s->n_ff),
         gab_attention_pieces_bytes(8, s->n_head, s->head_dim, n_piece_of(s->context)),
         outs * gab_row_stride(s->n_embd),
-        outs * gab_row_stride(s->n_embd),
         outs * gab_row_stride(s->n_vocab),
         gab_sample_scratch_bytes(GAB_OUT_MAX, s->n_vocab),
     };
@@ -105,7 +104,7 @@ static uint32_t at_least(const uint32_t *sizes, size_t n, uint32_t wanted) {
 gab_plan_shape gab_plan_shape_for(const gab_plans *plans, uint32_t n_row, uint32_t n_out, uint32_t depth, bool logits) {
     gab_plan_shape shape = {.n_row = at_least(row_sizes, sizeof row_sizes / sizeof *row_sizes, n_row),
                             .n_out = at_least(out_sizes, sizeof out_sizes / sizeof *out_sizes, n_out),
-                            .depth = 1024,
+                            .depth = 256,
                             .logits = logits};
     while (shape.depth < depth) shape.depth *= 4;
     if (shape.depth > plans->sizes.context) shape.depth = plans->sizes.context;

@@ -23,7 +23,7 @@
 typedef struct gab_plan_shape {
     uint32_t n_row; /* 0, 1, 2, 4, 8, 32, 128, 512 */
     uint32_t n_out; /* 0, 1, 2, 4, 8, 32 */
-    uint32_t depth; /* 1024, 4096, 16384, ... */
+    uint32_t depth; /* 256, 1024, 4096, 16384, ... */
     bool logits;    /* outputs are logits for the host, else sampled tokens */
 } gab_plan_shape;
 
@@ -36,16 +36,15 @@ typedef struct gab_plan_sizes {
 
 /* Activations, shared by all plans: rows of gab_row_stride(n) floats. */
 typedef struct gab_scratch {
-    gab_slice x;        /* [GAB_ROW_MAX][n_embd] the residual stream */
-    gab_slice normed;   /* [GAB_ROW_MAX][n_embd] */
-    gab_slice qkv;      /* [GAB_ROW_MAX][n_qkv] */
-    gab_slice attended; /* [GAB_ROW_MAX][n_head * head_dim] */
-    gab_slice hidden;   /* [GAB_ROW_MAX][n_ff] */
-    gab_slice pieces;   /* split attention */
-    gab_slice out_x;    /* [GAB_OUT_MAX][n_embd] the output rows */
-    gab_slice out_normed;
-    gab_slice logits; /* [GAB_OUT_MAX][n_vocab] */
-    gab_slice sample; /* scratch of the sampler */
+    gab_slice x;          /* [GAB_ROW_MAX][n_embd] the residual stream */
+    gab_slice normed;     /* [GAB_ROW_MAX][n_embd] */
+    gab_slice qkv;        /* [GAB_ROW_MAX][n_qkv] */
+    gab_slice attended;   /* [GAB_ROW_MAX][n_head * head_dim] */
+    gab_slice hidden;     /* [GAB_ROW_MAX][n_ff] */
+    gab_slice pieces;     /* split attention */
+    gab_slice out_normed; /* [GAB_OUT_MAX][n_embd] of the output rows */
+    gab_slice logits;     /* [GAB_OUT_MAX][n_vocab] */
+    gab_slice sample;     /* scratch of the sampler */
 } gab_scratch;
 
 /* What a model's functions get. */
@@ -82,7 +81,7 @@ typedef struct gab_plans {
     gab_kv_cache *kv;
     uint32_t table_stride; /* pages a slot in the page tables */
     gab_buffer steps[2], mailboxes[2], readbacks[2];
-    gab_buffer sampled, scratch_buffers[10], logits_readback;
+    gab_buffer sampled, scratch_buffers[9], logits_readback;
     gab_scratch scratch;
     gab_plan *first;
     double submit_budget_ms; /* a submit is not planned to run longer */
