@@ -168,6 +168,7 @@ typedef struct gab_engine_options {
     const char *variant;       /* NULL: by the device; "lane" or "group" forces a family of kernels (tests, bench) */
     uint64_t shard_bytes_max;  /* 0: the device's limits; else a smaller bound for one binding (tests) */
     bool staging;              /* true: upload through staging even where weights could be written in place (tests) */
+    bool no_pipeline;          /* true: a step begins only when the tokens of the last one have been read (tests) */
     gab_log_fn log;            /* may be NULL */
     void *log_user;
     gab_progress_fn progress; /* may be NULL */

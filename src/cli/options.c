@@ -77,6 +77,7 @@ static const option_spec option_table[] = {
     {"variant", 0, OPTION_CHOICE, AT(engine.variant), CLI_ENGINE, "lane|group", NULL, .testing = true},
     {"shard-bytes", 0, OPTION_U64, AT(engine.shard_bytes_max), CLI_ENGINE, "N", NULL, .testing = true},
     {"staging", 0, OPTION_FLAG, AT(engine.staging), CLI_ENGINE, NULL, NULL, .testing = true},
+    {"no-pipeline", 0, OPTION_FLAG, AT(engine.no_pipeline), CLI_ENGINE, NULL, NULL, .testing = true},
     {"submit-budget-ms", 0, OPTION_U32, AT(engine.submit_budget_ms), CLI_ENGINE, "N", NULL, 1, 10000, .testing = true},
     {"chunk", 0, OPTION_U32, AT(chunk), CLI_LOGITS, "N", NULL, ANY_U32, .testing = true},
 };

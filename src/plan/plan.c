@@ -184,17 +184,21 @@ static gab_status record(gab_plans *plans, const gab_plan_shape *shape, uint32_t
     return recorder.status;
 }
 
+gab_plan *gab_plan_find(const gab_plans *plans, const gab_plan_shape *shape) {
+    for (gab_plan *plan = plans->stale ? NULL : plans->first; plan; plan = plan->next)
+        if (plan->shape.n_row == shape->n_row && plan->shape.n_out == shape->n_out &&
+            plan->shape.depth == shape->depth && plan->shape.logits == shape->logits)
+            return plan;
+    return NULL;
+}
+
 gab_status gab_plan_get(gab_plans *plans, const gab_plan_shape *shape, gab_plan **out) {
     gab_vk *vk = plans->vk;
     gab_status status;
     if (plans->stale) gab_plans_forget(plans);
     plans->stale = false;
-    for (gab_plan *plan = plans->first; plan; plan = plan->next)
-        if (plan->shape.n_row == shape->n_row && plan->shape.n_out == shape->n_out &&
-            plan->shape.depth == shape->depth && plan->shape.logits == shape->logits) {
-            *out = plan;
-            return GAB_OK;
-        }
+    *out = gab_plan_find(plans, shape);
+    if (*out) return GAB_OK;
     if (shape->logits && !plans->logits_readback.buffer)
         GAB_TRY(
             gab_buffer_create(vk, GAB_MEMORY_READBACK, plans->scratch.logits.size, "logits", &plans->logits_readback));
