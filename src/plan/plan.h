@@ -7,9 +7,11 @@
  * the other runs. Plans are recorded when a shape is first needed; after that nothing is recorded, written or allocated
  * for it.
  *
- *   primary 0            mailbox -> step buffer; the model's embedding
- *   primaries 1..n       one layer each
+ *   the first part       mailbox -> step buffer; the model's embedding
+ *   parts 1..n           one layer each
  *   the last             the model's head on the output rows; sampling, or logits to the host
+ *
+ * Parts share a command buffer while that is short beside the longest submit; a submit groups command buffers.
  *
  * A plan of no rows is the head alone, on rows that the step before has left.
  */
