@@ -1,5 +1,7 @@
 /* A step is queued while one runs: the order of the calls, the same text as without, and what is dropped when a turn
  * ends. The device's functions are hooked where a case must happen at an exact step. */
+#include <time.h>
+
 #include "run_test.h"
 
 enum { VOCAB = 300 };
@@ -204,6 +206,31 @@ GAB_TEST(penalty_sees_the_token_that_is_being_drawn) {
     gab_test_each_engine_device(penalty);
 }
 
+/* No step is queued behind the last position, which lies inside a page here. */
+static void context_full(const char *device) {
+    int32_t tokens[60];
+    gab_test_text texts[2][2];
+    gab_test_tokens(32, VOCAB, tokens, 60);
+    for (int i = 0; i < 2; i++) {
+        gab_engine_options options = gab_test_engine_options(device, gab_test_small_model());
+        options.context = 100;
+        options.no_pipeline = i;
+        gab_engine *engine = gab_test_engine_with(&options);
+        gab_session_options turns = gab_test_session_options(1, 7);
+        for (int shift = 0; shift < 2; shift++) {
+            turns.context_shift = shift;
+            texts[i][shift] = gab_test_alone(engine, &turns, tokens, 60, 200);
+            CHECK(texts[i][shift].stop == (shift ? GAB_STOP_COUNT : GAB_STOP_CONTEXT));
+        }
+        gab_engine_destroy(&engine);
+    }
+    gab_test_same_text(&texts[0][0], &texts[1][0], "until the context is full");
+    gab_test_same_text(&texts[0][1], &texts[1][1], "with shifts of the context");
+}
+GAB_TEST(full_context_ends_or_shifts_as_without_pipelining) {
+    gab_test_each_engine_device(context_full);
+}
+
 /* ---- a turn ends with a step queued ---- */
 
 enum { PROMPT = 60, END = 299 };
@@ -228,7 +255,20 @@ static uint32_t pages_in_use(gab_engine *engine) {
     return n;
 }
 
-typedef enum after { GOES_ON, FORKS, TRUNCATES, GOES_AWAY, AFTERS } after;
+/* Waits until the dropped step is done: then the session has the pages of what it has computed, no more. */
+static void check_settles(gab_engine *engine, const gab_session *session) {
+    for (uint32_t n_step = 1; n_step > 0;) {
+        const struct timespec some = {.tv_nsec = 1000 * 1000};
+        nanosleep(&some, NULL);
+        pthread_mutex_lock(&engine->lock);
+        n_step = session->n_step;
+        if (n_step == 0) CHECK(session->n_page == (session->n_computed + GAB_PAGE - 1) / GAB_PAGE);
+        pthread_mutex_unlock(&engine->lock);
+    }
+    CHECK(pages_in_use(engine) == session->n_page);
+}
+
+typedef enum after { GOES_ON, WAITS, FORKS, TRUNCATES, GOES_AWAY, AFTERS } after;
 
 /* The turn has ended after `made` tokens: the session is what one without pipelining would be. */
 static void check_after(gab_engine *engine, gab_session *session, const int32_t *prompt, const gab_test_text *whole,
@@ -247,6 +287,7 @@ static void check_after(gab_engine *engine, gab_session *session, const int32_t 
         CHECK_OK(gab_session_feed(session, history, n, 0));
         CHECK(gab_test_take(session).n == 0);
     }
+    if (what == WAITS) check_settles(engine, session);
     if (what == TRUNCATES) CHECK_OK(gab_session_truncate(session, n -= 3));
     if (what == FORKS) {
         CHECK_OK(gab_session_fork(session, &copy));
