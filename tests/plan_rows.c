@@ -212,15 +212,37 @@ static void replay(gab_vk *vk, gab_kernel_set set) {
     CHECK(plan == other && plan->lists[0].n_run == 2); /* recorded once */
     CHECK_OK(gab_plan_get(&b.plans, &deeper, &other));
     CHECK(plan != other);
-    CHECK(plan->lists[0].n_primary == b.plans.sizes.n_layer + 2);
     gab_plans_forget(&b.plans);
-    CHECK(!b.plans.first);
+    CHECK(!b.plans.first && !gab_plan_find(&b.plans, &shape));
     run(&b, 1, &(span){2, 0, 8}, 1, again); /* recorded anew */
     if (vk->executes) gab_test_same(again, first, VOCAB, "after forgetting the plans");
     bench_close(&b);
 }
 GAB_TEST(plans_are_recorded_once_and_again_when_forgotten) {
     gab_test_each_device(replay);
+}
+
+/* One primary for all that is short beside a submit; the smaller the budget, the more of them, and each may be a submit
+ * of its own: the numbers stay the same. */
+static void primaries(gab_vk *vk, gab_kernel_set set) {
+    static bench b;
+    float first[VOCAB], again[VOCAB];
+    gab_plan *plan;
+    bench_open(&b, vk, set, true);
+    const gab_plan_shape shape = gab_plan_shape_for(&b.plans, 8, 1, 8, true);
+    CHECK_OK(gab_plan_get(&b.plans, &shape, &plan));
+    CHECK(plan->lists[0].n_primary == 1 && plan->lists[1].n_primary == 1);
+    run(&b, 0, &(span){2, 0, 8}, 1, first);
+    gab_plans_forget(&b.plans);
+    b.plans.submit_budget_ms *= 1e-6;
+    CHECK_OK(gab_plan_get(&b.plans, &shape, &plan));
+    CHECK(plan->lists[0].n_primary >= b.plans.sizes.n_layer + 2); /* a part of the plan each, or more */
+    run(&b, 0, &(span){2, 0, 8}, 1, again);
+    if (vk->executes) gab_test_same(again, first, VOCAB, "in many primaries");
+    bench_close(&b);
+}
+GAB_TEST(short_parts_of_a_plan_share_a_primary) {
+    gab_test_each_device(primaries);
 }
 
 GAB_TEST_MAIN()

@@ -7,9 +7,11 @@
  * the other runs. Plans are recorded when a shape is first needed; after that nothing is recorded, written or allocated
  * for it.
  *
- *   primary 0            mailbox -> step buffer; the model's embedding
- *   primaries 1..n       one layer each
+ *   the first part       mailbox -> step buffer; the model's embedding
+ *   parts 1..n           one layer each
  *   the last             the model's head on the output rows; sampling, or logits to the host
+ *
+ * Parts share a command buffer while that is short beside the longest submit; a submit groups command buffers.
  *
  * A plan of no rows is the head alone, on rows that the step before has left.
  */
@@ -101,7 +103,10 @@ void gab_plans_destroy(gab_plans *plans);
 /* The smallest shape that holds a step. depth: largest position of its rows, plus 1. */
 gab_plan_shape gab_plan_shape_for(const gab_plans *plans, uint32_t n_row, uint32_t n_out, uint32_t depth, bool logits);
 
-/* The plan of a shape, recorded now if need be. */
+/* The plan of a shape if it is recorded; NULL: not, or it is to be recorded anew. */
+gab_plan *gab_plan_find(const gab_plans *plans, const gab_plan_shape *shape);
+
+/* The plan of a shape, recorded now if need be, while none is queued or running: stale ones are forgotten. */
 gab_status gab_plan_get(gab_plans *plans, const gab_plan_shape *shape, gab_plan **plan);
 
 /* Records a plan and runs it once on an empty step: some drivers finish compiling only then. */
