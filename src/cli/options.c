@@ -46,9 +46,9 @@ static const option_spec option_table[] = {
     {"tokens", 't', OPTION_TEXT, AT(tokens), CLI_LOGITS | CLI_DETOKENIZE, "LIST", "token ids: 1,2,3"},
     {"output", 'o', OPTION_TEXT, AT(output), CLI_LOGITS, "FILE", "where to write (-: standard output); required"},
     {"predict", 'n', OPTION_INT, AT(n_predict), CLI_RUN, "N", "tokens to make, -1: until the end (256)", -1, INT32_MAX},
-    {"context", 'c', OPTION_U32, AT(engine.context), CLI_ENGINE, "N", "positions of the context (the model's own)", 1,
+    {"context", 'c', OPTION_U32, AT(engine.context), CLI_DEVICE, "N", "positions of the context (the model's own)", 1,
      INT32_MAX},
-    {"device", 'd', OPTION_TEXT, AT(engine.device), CLI_ENGINE, "NAME", "device: index, part of its name, or UUID"},
+    {"device", 'd', OPTION_TEXT, AT(engine.device), CLI_DEVICE, "NAME", "device: index, part of its name, or UUID"},
     {"temp", 0, OPTION_FLOAT, AT(session.sampling.temperature), CLI_RUN, "X",
      "temperature, 0: always the likeliest token (0.8)", 0, 100},
     {"top-k", 0, OPTION_U32, AT(session.sampling.top_k), CLI_RUN, "N", "keep the N likeliest tokens, 0: all (40)",
@@ -60,8 +60,9 @@ static const option_spec option_table[] = {
     {"repeat-penalty", 0, OPTION_FLOAT, AT(session.sampling.repeat_penalty), CLI_RUN, "X",
      "above 1: repeat itself less (1: off)", 0.01, 100},
     {"seed", 0, OPTION_U64, AT(session.sampling.seed), CLI_RUN, "N", "same seed, same text (drawn at random)"},
-    {"kv", 0, OPTION_CHOICE, AT(kv), CLI_ENGINE, "f16|f32", "type of the KV cache (f16)"},
-    {"precision", 0, OPTION_CHOICE, AT(precision), CLI_ENGINE, "exact|fast", "exact: all products in 32 bits (fast)"},
+    {"kv", 0, OPTION_CHOICE, AT(kv), CLI_DEVICE, "f16|f32", "type of the KV cache (f16)"},
+    {"precision", 0, OPTION_CHOICE, AT(precision), CLI_DEVICE, "exact|fast", "exact: all products in 32 bits (fast)"},
+    {"no-tune", 0, OPTION_FLAG, AT(no_tune), CLI_ENGINE, NULL, "choose kernels without proving and timing any"},
     {"context-shift", 0, OPTION_FLAG, AT(session.context_shift), CLI_RUN, NULL,
      "context full: forget the oldest half, go on"},
     {"ignore-eos", 0, OPTION_FLAG, AT(session.ignore_end), CLI_RUN, NULL, "do not stop where the model ends its text"},
@@ -74,7 +75,7 @@ static const option_spec option_table[] = {
     {"quiet", 'q', OPTION_FLAG, AT(quiet), CLI_ALL, NULL, "say less, or more, on standard error"},
     {"verbose", 'v', OPTION_LEVEL, AT(verbose), CLI_ALL, NULL, NULL},
     {"help", 'h', OPTION_FLAG, AT(help), CLI_ALL, NULL, NULL},
-    {"variant", 0, OPTION_TEXT, AT(engine.variant), CLI_ENGINE, "LIST", NULL, .testing = true},
+    {"variant", 0, OPTION_TEXT, AT(engine.variant), CLI_DEVICE, "LIST", NULL, .testing = true},
     {"shard-bytes", 0, OPTION_U64, AT(engine.shard_bytes_max), CLI_ENGINE, "N", NULL, .testing = true},
     {"staging", 0, OPTION_FLAG, AT(engine.staging), CLI_ENGINE, NULL, NULL, .testing = true},
     {"submit-budget-ms", 0, OPTION_U32, AT(engine.submit_budget_ms), CLI_ENGINE, "N", NULL, 1, 10000, .testing = true},
@@ -320,6 +321,7 @@ bool cli_options_parse(const cli_command *command, int argc, char **argv, cli_op
     if (options->kv) options->engine.kv = strcmp(options->kv, "f32") == 0 ? GAB_KV_F32 : GAB_KV_F16;
     if (options->precision)
         options->engine.precision = strcmp(options->precision, "exact") == 0 ? GAB_PRECISION_EXACT : GAB_PRECISION_FAST;
+    if (options->no_tune) options->engine.tune = false;
     return check(command, options);
 }
 
