@@ -13,10 +13,13 @@ enum { METHOD_VERSION = 1 };
 
 enum { CANDIDATE_MAX = 64 };
 
-/* The first variant of a family that is this much slower speaks for all of the family. */
-static const double hopeless_family = 10;
+/* The first variant of a family that is this much slower in the first operation speaks for all of the family. */
+static const double hopeless_family = 4;
 /* A variant must be this much faster than one before it: between equals the table's order decides, not noise. */
 static const double worthwhile = 0.97;
+
+/* Why a candidate was not tried. */
+static const char late[] = "out of time", hopeless[] = "its family is far slower here";
 
 static const gab_tune_functions real_functions = {gab_selftest, gab_timing_prepare, gab_timing_run};
 
@@ -31,6 +34,8 @@ typedef struct tuner {
     uint64_t start_ns;
     double budget_ms;
     bool measuring;
+    bool lazy;                          /* prove what is fast alone: CPU drivers take long to compile */
+    bool family_hopeless;               /* the one that the rule did not choose */
     const char *stage;                  /* of the progress */
     uint32_t n_candidate, n_done;       /* to be measured */
     uint32_t n_measured, n_out_of_time; /* operations */
@@ -47,7 +52,6 @@ typedef struct contest {
     bool prepared, no_memory;
     double best_ms; /* 0: none is timed */
     int best;       /* in order; -1: none is right */
-    bool family_hopeless;
 } contest;
 
 const char *gab_tune_verdict_text(gab_tune_verdict verdict) {
@@ -135,41 +139,54 @@ static gab_status prove(tuner *t, contest *c, uint32_t i, bool spills_allowed) {
     return GAB_OK;
 }
 
+/* Leaves ms at 0 where there is no memory to time anything on, and where the driver refuses the variant. */
 static gab_status take_time(tuner *t, contest *c, uint32_t i) {
     const gab_kernel_set set = set_with(t, c, i);
     gab_tune_result *r = result_of(t, c, i);
     if (c->no_memory) return GAB_OK;
     gab_status status = c->prepared ? GAB_OK : t->functions->prepare(t->vk, c->workload, &c->ground);
     c->no_memory = status == GAB_ERROR_DEVICE_MEMORY;
-    if (c->no_memory) return GAB_OK; /* the rule decides */
+    if (c->no_memory) return GAB_OK;
     GAB_TRY(status);
     c->prepared = true;
-    GAB_TRY(t->functions->time(t->vk, &set, &c->ground, c->best_ms, &r->ms));
+    status = t->functions->time(t->vk, &set, &c->ground, c->best_ms, &r->ms);
+    if (status == GAB_ERROR_VULKAN || status == GAB_ERROR_LIMIT) return GAB_OK; /* the proof says why */
+    GAB_TRY(status);
     gab_timing_shape(t->vk, &c->ground, r->shape, sizeof r->shape);
     r->gb_s = gab_timing_bytes(t->vk, &c->ground) / r->ms * 1e-6;
     r->gflop_s = gab_timing_operations(t->vk, &c->ground) / r->ms * 1e-6;
     return GAB_OK;
 }
 
-/* Proves and times one candidate, unless there is no time or no hope left for it. */
+/* Why a candidate is not even tried; NULL: it is. */
+static const char *pass_over(const tuner *t, const contest *c, uint32_t i) {
+    if (c->best < 0) return NULL;
+    if (t->family_hopeless && of_other_family(c, i)) return hopeless;
+    return out_of_time(t) ? late : NULL;
+}
+
+/* Proves and times one candidate, or times it first where proofs are dear and better spent on those that may win. */
 static gab_status try_candidate(tuner *t, contest *c, uint32_t i, bool spills_allowed) {
     gab_tune_result *r = result_of(t, c, i);
-    const bool other = of_other_family(c, i), first_other = other && !of_other_family(c, i - 1);
-    if (c->best >= 0 && ((other && c->family_hopeless) || out_of_time(t))) {
-        snprintf(r->reason, sizeof r->reason, "%s",
-                 other && c->family_hopeless ? "its family is far slower here" : "out of time");
+    const char *why = pass_over(t, c, i);
+    const bool timed_first = t->lazy && c->best_ms > 0;
+    if (!why && timed_first) {
+        GAB_TRY(take_time(t, c, i));
+        if (of_other_family(c, i) && t->n_measured == 0 && r->ms > hopeless_family * c->best_ms)
+            t->family_hopeless = true;
+        if (r->ms >= worthwhile * c->best_ms) why = "slower: not proved";
+    }
+    if (why) {
+        snprintf(r->reason, sizeof r->reason, "%s", why);
         return GAB_OK;
     }
     GAB_TRY(prove(t, c, i, spills_allowed));
     if (r->verdict != GAB_VERDICT_RIGHT) return GAB_OK;
-    if (c->best < 0 && out_of_time(t)) { /* it stays, whatever it takes */
-        snprintf(r->reason, sizeof r->reason, "out of time");
-        c->best = (int)i;
-        return GAB_OK;
-    }
-    GAB_TRY(take_time(t, c, i));
-    if (first_other && c->best_ms > 0 && r->ms > hopeless_family * c->best_ms) c->family_hopeless = true;
-    if (c->best >= 0 && !(r->ms < worthwhile * c->best_ms)) return GAB_OK; /* also where nothing could be timed */
+    if (c->best < 0 && out_of_time(t))
+        snprintf(r->reason, sizeof r->reason, "%s", late); /* it stays, whatever it takes */
+    else if (!timed_first)
+        GAB_TRY(take_time(t, c, i));
+    if (c->best >= 0 && !(r->ms > 0 && r->ms < worthwhile * c->best_ms)) return GAB_OK;
     c->best = (int)i;
     c->best_ms = r->ms;
     return GAB_OK;
@@ -216,7 +233,7 @@ static gab_status measure(tuner *t, contest *c) {
     t->set->choice[c->workload->operation] = (uint8_t)c->order[c->best];
     t->n_measured++;
     bool cut = false;
-    for (uint32_t i = 0; i < c->n; i++) cut = cut || strcmp(result_of(t, c, i)->reason, "out of time") == 0;
+    for (uint32_t i = 0; i < c->n; i++) cut = cut || strcmp(result_of(t, c, i)->reason, late) == 0;
     t->n_out_of_time += cut;
     keep(t, c);
     return GAB_OK;
@@ -332,6 +349,7 @@ gab_status gab_autotune(gab_vk *vk, const gab_tune_options *options, const gab_w
                .start_ns = gab_time_ns(),
                .budget_ms = budget_ms,
                .measuring = options->measure && vk->executes,
+               .lazy = vk->info.kind == GAB_DEVICE_CPU && !options->again,
                .stage = options->again ? "tuning kernels" : "tuning kernels (first use on this device)"};
     gab_quiet_log quiet;
     if (t.measuring) gab_tune_cache_open(vk, gab_variants_hash() + METHOD_VERSION, &t.cache);
