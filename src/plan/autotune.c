@@ -218,8 +218,9 @@ static void keep(tuner *t, const contest *c) {
     gab_tune_cache_drop(&t->cache, c->operation, exact, c->shape_class);
     for (uint32_t i = 0; i < c->n; i++) {
         const gab_tune_result *r = result_of(t, c, i);
-        char verdict[64];
-        snprintf(verdict, sizeof verdict, "%s, error %.1e", gab_tune_verdict_text(r->verdict), r->error);
+        char verdict[256];
+        snprintf(verdict, sizeof verdict, "%s%s%s", gab_tune_verdict_text(r->verdict), r->reason[0] ? ": " : "",
+                 r->reason);
         gab_tune_cache_add(&t->cache, c->operation, exact, c->shape_class, r->variant, r->ms,
                            r->chosen ? NULL : verdict);
     }

@@ -100,8 +100,6 @@ typedef struct bench {
     bool full;
 } bench;
 
-enum { PRODUCT_BYTES = 4 << 20, ATTENTION_BYTES = 32 << 20 };
-
 /* Zeros that the device sees. */
 static gab_slice shared(bench *b, uint64_t n_byte) {
     const uint64_t at = b->used, n = (n_byte + GAB_SLICE_ALIGN - 1) / GAB_SLICE_ALIGN * GAB_SLICE_ALIGN;
@@ -422,11 +420,19 @@ static gab_status attention(bench *b) {
 
 /* ---- all of it ---- */
 
+/* What the largest case takes, with room to spare. */
+static uint64_t bytes_needed(const gab_workload *w) {
+    const uint64_t room = 4 << 20, share = w->n_head_kv ? w->n_head / w->n_head_kv : 0;
+    const uint64_t padded = gab_head_dim_padded(w->head_dim), n_kv = 2, n_page = SLOTS * PAGES_A_SLOT;
+    const uint64_t cache = 2 * n_page * n_kv * GAB_PAGE * padded * sizeof(float);
+    return room +
+           (gab_workload_is_attention(w) ? cache + 4 * PREFILL_ROWS * n_kv * share * padded * sizeof(float) * 2 : 0);
+}
+
 static gab_status run(bench *b) {
-    const bool is_attention = gab_workload_is_attention(b->workload);
-    gab_status status = gab_buffer_create(b->vk, GAB_MEMORY_READBACK, is_attention ? ATTENTION_BYTES : PRODUCT_BYTES,
+    gab_status status = gab_buffer_create(b->vk, GAB_MEMORY_READBACK, bytes_needed(b->workload),
                                           "the self-test of kernels", &b->buffer);
-    if (status == GAB_OK) status = is_attention ? attention(b) : products(b);
+    if (status == GAB_OK) status = gab_workload_is_attention(b->workload) ? attention(b) : products(b);
     gab_buffer_destroy(b->vk, &b->buffer);
     gab_arena_free(&b->arena);
     if (!of_variant(status)) return status;
