@@ -5,6 +5,13 @@
 #include "cli/commands.h"
 #include "cli/setup.h"
 
+/* Four digits: figures range from a CPU driver's to a large card's. */
+static void add_figure(cJSON *object, const char *name, double value) {
+    char text[64];
+    snprintf(text, sizeof text, "%.4g", value);
+    cJSON_AddRawToObject(object, name, text);
+}
+
 static cJSON *result_json(const gab_tune_result *r) {
     cJSON *object = cJSON_CreateObject();
     cJSON_AddStringToObject(object, "operation", r->operation);
@@ -14,13 +21,13 @@ static cJSON *result_json(const gab_tune_result *r) {
     cJSON_AddStringToObject(object, "verdict", gab_tune_verdict_text(r->verdict));
     if (r->reason[0]) cJSON_AddStringToObject(object, "reason", r->reason);
     if (r->error_max > 0) {
-        cJSON_AddNumberToObject(object, "error", r->error);
-        cJSON_AddNumberToObject(object, "error_max", r->error_max);
+        add_figure(object, "error", r->error);
+        add_figure(object, "error_max", r->error_max);
     }
     if (r->ms > 0) {
-        cJSON_AddNumberToObject(object, "ms", r->ms);
-        cli_json_number(object, "gb_s", r->gb_s);
-        cli_json_number(object, "gflop_s", r->gflop_s);
+        add_figure(object, "ms", r->ms);
+        add_figure(object, "gb_s", r->gb_s);
+        add_figure(object, "gflop_s", r->gflop_s);
     }
     return object;
 }

@@ -14,7 +14,7 @@ enum { METHOD_VERSION = 1 };
 enum { CANDIDATE_MAX = 64 };
 
 /* The first variant of a family that is this much slower in the first operation speaks for all of the family. */
-static const double hopeless_family = 4;
+static const double hopeless_family = 3;
 /* A variant must be this much faster than one before it: between equals the table's order decides, not noise. */
 static const double worthwhile = 0.97;
 
@@ -350,7 +350,7 @@ gab_status gab_autotune(gab_vk *vk, const gab_tune_options *options, const gab_w
                .start_ns = gab_time_ns(),
                .budget_ms = budget_ms,
                .measuring = options->measure && vk->executes,
-               .lazy = vk->info.kind == GAB_DEVICE_CPU && !options->again,
+               .lazy = vk->info.kind == GAB_DEVICE_CPU,
                .stage = options->again ? "tuning kernels" : "tuning kernels (first use on this device)"};
     gab_quiet_log quiet;
     if (t.measuring) gab_tune_cache_open(vk, gab_variants_hash() + METHOD_VERSION, &t.cache);

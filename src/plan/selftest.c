@@ -157,7 +157,8 @@ static void judge(bench *b, const float *got, const double *expected, const doub
         if (!(d <= worst * own)) worst = isfinite(d) ? d / own : INFINITY;
     }
     const double l2 = isfinite(worst) ? sqrt(error / norm) : INFINITY;
-    if (l2 > b->proof->error) b->proof->error = l2;
+    const double scaled = l2 * b->proof->error_max / l2_max;
+    if (scaled > b->proof->error) b->proof->error = scaled;
     if (l2 <= l2_max && worst <= factor * l2_max) return;
     condemn(b->proof, GAB_VERDICT_WRONG, "%s: relative error %.1e, of one value %.1e, expected at most %.1e", what, l2,
             worst, l2_max);

@@ -10,7 +10,7 @@
 
 typedef struct gab_proof {
     gab_tune_verdict verdict;
-    double error;     /* largest relative L2 error seen */
+    double error;     /* largest relative L2 error seen; where a case may have more than error_max, in proportion */
     double error_max; /* that the variant may have */
     char reason[192]; /* why it is not right; "" */
 } gab_proof;

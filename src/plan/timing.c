@@ -19,7 +19,7 @@ typedef struct limits {
 } limits;
 
 static limits limits_of(const gab_vk *vk) {
-    const limits cpu = {40, 10, 4, 64u << 20, 1024}, gpu = {8, 3, 5, 256u << 20, 4096};
+    const limits cpu = {20, 10, 4, 64u << 20, 512}, gpu = {8, 3, 5, 256u << 20, 4096};
     return vk->info.kind == GAB_DEVICE_CPU ? cpu : gpu;
 }
 
@@ -274,7 +274,8 @@ gab_status gab_timing_run(gab_vk *vk, const gab_kernel_set *set, gab_timing_grou
     double n_run = ceil(limit.sample_ms / once);
     if (n_run < g->n_copy && g->n_copy * once < 4 * limit.sample_ms) n_run = g->n_copy; /* all of them */
     if (n_run > 256) n_run = 256;
-    return sample(vk, set, g, 0, limit.n_sample, (uint32_t)n_run, best_ms * hopeless_sample, ms);
+    const uint32_t n_sample = once > limit.dispatch_ms ? 2 : limit.n_sample;
+    return sample(vk, set, g, 0, n_sample, (uint32_t)n_run, best_ms * hopeless_sample, ms);
 }
 
 /* ---- what was run ---- */

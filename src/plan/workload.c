@@ -19,7 +19,8 @@ uint32_t gab_workload_rows(const gab_workload *workload, const gab_vk *vk) {
     const gab_operation o = workload->operation;
     if (o < GAB_OP_MATMUL_SMALL || o == GAB_OP_ATTENTION_DECODE) return 1;
     if (o < GAB_OP_MATMUL) return GAB_MATMUL_SMALL_COLUMNS_MAX;
-    return vk->info.kind == GAB_DEVICE_CPU ? 128 : GAB_ROW_MAX;
+    if (vk->info.kind != GAB_DEVICE_CPU) return GAB_ROW_MAX;
+    return o < GAB_OP_ATTENTION_DECODE ? 128 : 64;
 }
 
 static uint32_t power_of_two_above(uint32_t n) {
