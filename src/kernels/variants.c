@@ -148,12 +148,11 @@ uint64_t gab_variants_hash(void) {
     uint64_t hash = 0xcbf29ce484222325u;
     for (size_t g = 0; g < N_GROUP; g++)
         for (uint32_t i = 0; i < *groups[g].n_variant; i++) {
-            const gab_variant *v = &groups[g].variants[i];
-            const uint32_t words[] = {v->shader,  v->lane,    (uint32_t)(v->error * 1e9f),
-                                      v->needs,   v->lanes,   v->rows[0],
-                                      v->rows[1], v->rows[2], v->rows[3],
-                                      v->cols};
-            for (const char *c = v->name; *c; c++) hash = hash_words(hash, &(uint32_t){(unsigned char)*c}, 1);
+            gab_variant v = groups[g].variants[i];
+            uint32_t words[sizeof v / sizeof(uint32_t)];
+            for (const char *c = v.name; *c; c++) hash = hash_words(hash, &(uint32_t){(unsigned char)*c}, 1);
+            v.name = NULL; /* an address */
+            memcpy(words, &v, sizeof words);
             hash = hash_words(hash, words, sizeof words / sizeof *words);
         }
     return hash_shaders(hash);

@@ -45,6 +45,7 @@ typedef struct tuner {
 typedef struct contest {
     const gab_workload *workload;
     const gab_variant *variants;
+    bool lane; /* the family of the rule's choice */
     char operation[64], shape_class[64];
     uint32_t order[CANDIDATE_MAX], n; /* indices of variants, as they are tried */
     size_t first_result;              /* in the report, in the same order */
@@ -67,7 +68,7 @@ static gab_tune_result *result_of(const tuner *t, const contest *c, uint32_t i) 
 
 /* A row for each candidate, untested. */
 static gab_status add_results(tuner *t, contest *c) {
-    gab_tune_result *results = realloc(t->report->results, (t->report->n + c->n) * sizeof *results);
+    gab_tune_result *results = realloc(t->report->results, (t->report->n + c->n + 1) * sizeof *results);
     if (!results) return gab_fail(&t->vk->log, GAB_ERROR_HOST_MEMORY, "out of host memory for tuning");
     t->report->results = results;
     c->first_result = t->report->n;
@@ -84,28 +85,31 @@ static gab_status add_results(tuner *t, contest *c) {
 
 /* ---- candidates ---- */
 
-static void add_candidates(const tuner *t, contest *c, uint32_t n_variant, bool lane) {
-    for (uint32_t i = 0; i < n_variant && c->n < CANDIDATE_MAX; i++)
-        if (c->variants[i].lane == lane && i != c->order[0] &&
-            gab_variant_usable(t->vk, &c->variants[i], t->options->exact))
-            c->order[c->n++] = i;
+static void add_candidate(const tuner *t, contest *c, uint32_t i) {
+    const gab_variant *v = &c->variants[i];
+    if (c->n < CANDIDATE_MAX && gab_variant_usable(t->vk, v, t->options->exact) &&
+        !gab_tune_cache_is_bad(&t->cache, c->operation, t->options->exact, c->shape_class, v->name))
+        c->order[c->n++] = i;
 }
 
+/* The rule's own, then its family, then the other. */
 static contest contest_of(const tuner *t, const gab_workload *workload) {
-    contest c = {.workload = workload, .n = 1, .best = -1};
+    contest c = {.workload = workload, .best = -1};
+    const uint32_t rule = t->set->choice[workload->operation];
     uint32_t n_variant;
     c.variants = gab_variants(workload->operation, &n_variant);
-    c.order[0] = t->set->choice[workload->operation];
-    const bool lane = c.variants[c.order[0]].lane;
-    add_candidates(t, &c, n_variant, lane);
-    add_candidates(t, &c, n_variant, !lane);
+    c.lane = c.variants[rule].lane;
     gab_operation_name(workload->operation, c.operation, sizeof c.operation);
     gab_workload_class(workload, c.shape_class, sizeof c.shape_class);
+    add_candidate(t, &c, rule);
+    for (int other = 0; other < 2; other++)
+        for (uint32_t i = 0; i < n_variant; i++)
+            if (i != rule && (c.variants[i].lane != c.lane) == other) add_candidate(t, &c, i);
     return c;
 }
 
 static bool of_other_family(const contest *c, uint32_t i) {
-    return c->variants[c->order[i]].lane != c->variants[c->order[0]].lane;
+    return c->variants[c->order[i]].lane != c->lane;
 }
 
 static gab_kernel_set set_with(const tuner *t, const contest *c, uint32_t i) {
@@ -196,20 +200,33 @@ static void say_progress(const tuner *t) {
     if (t->options->progress) t->options->progress(t->options->progress_user, t->stage, t->n_done, t->n_candidate);
 }
 
+/* The next attempt leaves out what has cost the device; what was settled before is kept. */
+static void remember_loss(tuner *t, const contest *c, uint32_t i) {
+    const char *variant = c->variants[c->order[i]].name;
+    gab_log_print(&t->log, GAB_LOG_WARNING, "kernel %s=%s is put aside on %s: the device was lost with it",
+                  c->operation, variant, t->vk->info.name);
+    gab_tune_cache_add_bad(&t->cache, c->operation, t->options->exact, c->shape_class, variant);
+    gab_tune_cache_write(&t->cache);
+}
+
 static gab_status try_all(tuner *t, contest *c) {
     for (uint32_t i = 0; i < c->n; i++) {
-        GAB_TRY(try_candidate(t, c, i, false));
+        gab_status status = try_candidate(t, c, i, false);
+        if (status == GAB_ERROR_DEVICE_LOST) remember_loss(t, c, i);
+        GAB_TRY(status);
         t->n_done++;
         say_progress(t);
     }
     for (uint32_t i = 0; c->best < 0 && i < c->n; i++) /* slow is better than nothing */
         if (result_of(t, c, i)->verdict == GAB_VERDICT_SPILLS) GAB_TRY(try_candidate(t, c, i, true));
     if (c->best >= 0) return GAB_OK;
+    const gab_tune_result none = {.variant = "all", .reason = "the device was lost"};
+    const gab_tune_result *r = c->n > 0 ? result_of(t, c, 0) : &none;
     return gab_fail(&t->vk->log, GAB_ERROR_UNSUPPORTED,
                     "every kernel for %s is wrong on %s (%s: %s, %s): this is a bug of the driver (%s): update it, or "
                     "take another device with -d",
-                    c->operation, t->vk->info.name, result_of(t, c, 0)->variant,
-                    gab_tune_verdict_text(result_of(t, c, 0)->verdict), result_of(t, c, 0)->reason, t->vk->info.driver);
+                    c->operation, t->vk->info.name, r->variant, gab_tune_verdict_text(r->verdict), r->reason,
+                    t->vk->info.driver);
 }
 
 /* The rows of an operation into the cache. */
@@ -363,5 +380,5 @@ gab_status gab_autotune(gab_vk *vk, const gab_tune_options *options, const gab_w
         say_end(&t);
     }
     gab_tune_cache_close(&t.cache);
-    return status == GAB_OK ? GAB_OK : fail_aloud(&t, status);
+    return status == GAB_OK || status == GAB_ERROR_DEVICE_LOST ? status : fail_aloud(&t, status);
 }

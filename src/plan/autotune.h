@@ -41,7 +41,8 @@ typedef struct gab_tune_report {
 } gab_tune_report;
 
 /* Settles set->choice for the operations of the workloads; the set comes as gab_kernel_set_choose left it. Fails with
- * UNSUPPORTED when all variants of an operation are wrong. */
+ * UNSUPPORTED when all variants of an operation are wrong; with DEVICE_LOST, of which no more than a warning is said:
+ * the variant is noted in the cache, and a new attempt on a new device leaves it out. */
 gab_status gab_autotune(gab_vk *vk, const gab_tune_options *options, const gab_workload *workloads, uint32_t n_workload,
                         gab_kernel_set *set, gab_tune_report *report);
 

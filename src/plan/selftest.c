@@ -346,7 +346,7 @@ static void add_run(gab_step *step, uint32_t slot, uint32_t position, uint32_t n
 
 /* The rows of a step: at the edges of pages and pieces. */
 static void fill_step(const bench *b, attention_case *c, uint32_t turn) {
-    static const uint32_t positions[] = {0, 63, 300, 255, 256, POSITIONS - 1};
+    static const uint32_t positions[] = {0, 63, GAB_PIECE - 1, 300, GAB_PIECE, POSITIONS - 1};
     gab_step *step = c->step;
     const uint32_t tile = gab_attention_tile_rows(b->set, c->kv.head_dim);
     step->n_row = step->n_work = 0;
@@ -364,7 +364,8 @@ static void fill_step(const bench *b, attention_case *c, uint32_t turn) {
 static gab_status attend(bench *b, attention_case *c, uint32_t turn, float q_scale, double l2_max, uint64_t *random) {
     const bool decode = b->workload->operation == GAB_OP_ATTENTION_DECODE;
     const uint32_t n_plan = decode ? DECODE_ROWS : PREFILL_ROWS, n = c->n_head * c->kv.head_dim;
-    const uint32_t stride = gab_row_stride(n), n_piece = (POSITIONS + GAB_PIECE - 1) / GAB_PIECE;
+    const uint32_t stride = gab_row_stride(n);
+    const uint32_t n_piece = decode && turn == 0 ? 1 : (POSITIONS + GAB_PIECE - 1) / GAB_PIECE;
     const uint64_t kept = b->used;
     const gab_slice q = shared(b, 4ull * n_plan * stride), y = shared(b, 4ull * n_plan * stride);
     const gab_slice pieces = shared(b, gab_attention_pieces_bytes(n_plan, c->n_head, c->kv.head_dim, n_piece));

@@ -79,9 +79,10 @@ void gab_tune_cache_close(gab_tune_cache *cache) {
     memset(cache, 0, sizeof *cache);
 }
 
-/* "matvec_q8_0 fast 4096x1024 : ", what a line says behind its first word. */
-static size_t subject_of(const char *operation, bool exact, const char *shape, char *text, size_t size) {
-    return (size_t)snprintf(text, size, "%s %s %s : ", operation, exact ? "exact" : "fast", shape);
+/* "use matvec_q8_0 fast 4096x1024 : ", how a line begins; word: of three letters. */
+static size_t start_of(const char *word, const char *operation, bool exact, const char *shape, char *text,
+                       size_t size) {
+    return (size_t)snprintf(text, size, "%s %s %s %s : ", word, operation, exact ? "exact" : "fast", shape);
 }
 
 static const char *line_end(const char *line) {
@@ -91,29 +92,41 @@ static const char *line_end(const char *line) {
 
 bool gab_tune_cache_find(const gab_tune_cache *cache, const char *operation, bool exact, const char *shape, char *name,
                          size_t size) {
-    char subject[LINE_MAX_BYTES];
-    const size_t n = subject_of(operation, exact, shape, subject, sizeof subject);
+    char start[LINE_MAX_BYTES];
+    const size_t n = start_of("use", operation, exact, shape, start, sizeof start);
     for (const char *line = cache->text; line && *line; line = line_end(line)) {
-        if (strncmp(line, "use ", 4) != 0 || strncmp(line + 4, subject, n) != 0) continue;
-        const size_t length = strcspn(line + 4 + n, " \n");
+        if (strncmp(line, start, n) != 0) continue;
+        const size_t length = strcspn(line + n, " \n");
         if (length == 0 || length >= size) return false;
-        memcpy(name, line + 4 + n, length);
+        memcpy(name, line + n, length);
         name[length] = 0;
         return true;
     }
     return false;
 }
 
+bool gab_tune_cache_is_bad(const gab_tune_cache *cache, const char *operation, bool exact, const char *shape,
+                           const char *variant) {
+    char start[LINE_MAX_BYTES];
+    const size_t n = start_of("bad", operation, exact, shape, start, sizeof start);
+    for (const char *line = cache->text; line && *line; line = line_end(line))
+        if (strncmp(line, start, n) == 0 && strcspn(line + n, "\n") == strlen(variant) &&
+            strncmp(line + n, variant, strlen(variant)) == 0)
+            return true;
+    return false;
+}
+
 /* ---- writing ---- */
 
 void gab_tune_cache_drop(gab_tune_cache *cache, const char *operation, bool exact, const char *shape) {
-    char subject[LINE_MAX_BYTES];
-    const size_t n = subject_of(operation, exact, shape, subject, sizeof subject);
+    char use[LINE_MAX_BYTES], row[LINE_MAX_BYTES];
+    const size_t n = start_of("use", operation, exact, shape, use, sizeof use);
+    start_of("row", operation, exact, shape, row, sizeof row);
     if (!cache->text) return;
     char *to = cache->text;
     for (const char *line = cache->text, *next; *line; line = next) {
         next = line_end(line);
-        if (strncmp(line + 4, subject, n) == 0) continue; /* "use " and "row " are of a length */
+        if (strncmp(line, use, n) == 0 || strncmp(line, row, n) == 0) continue;
         memmove(to, line, (size_t)(next - line));
         to += next - line;
     }
@@ -121,17 +134,30 @@ void gab_tune_cache_drop(gab_tune_cache *cache, const char *operation, bool exac
     cache->n = (size_t)(to - cache->text);
 }
 
-void gab_tune_cache_add(gab_tune_cache *cache, const char *operation, bool exact, const char *shape,
-                        const char *variant, double ms, const char *verdict) {
-    char subject[LINE_MAX_BYTES], line[2 * LINE_MAX_BYTES];
-    subject_of(operation, exact, shape, subject, sizeof subject);
-    const int n = snprintf(line, sizeof line, "%s %s%s %.0f ns%s%s\n", verdict ? "row" : "use", subject, variant,
-                           ms * 1e6, verdict ? ", " : "", verdict ? verdict : "");
-    char *text = realloc(cache->text, cache->n + (size_t)n + 1);
+static void append(gab_tune_cache *cache, const char *line) {
+    const size_t n = strlen(line);
+    char *text = realloc(cache->text, cache->n + n + 1);
     if (!text) return; /* it will be measured again */
     cache->text = text;
-    memcpy(text + cache->n, line, (size_t)n + 1);
-    cache->n += (size_t)n;
+    memcpy(text + cache->n, line, n + 1);
+    cache->n += n;
+}
+
+void gab_tune_cache_add(gab_tune_cache *cache, const char *operation, bool exact, const char *shape,
+                        const char *variant, double ms, const char *verdict) {
+    char start[LINE_MAX_BYTES], line[2 * LINE_MAX_BYTES];
+    start_of(verdict ? "row" : "use", operation, exact, shape, start, sizeof start);
+    snprintf(line, sizeof line, "%s%s %.0f ns%s%s\n", start, variant, ms * 1e6, verdict ? ", " : "",
+             verdict ? verdict : "");
+    append(cache, line);
+}
+
+void gab_tune_cache_add_bad(gab_tune_cache *cache, const char *operation, bool exact, const char *shape,
+                            const char *variant) {
+    char start[LINE_MAX_BYTES], line[2 * LINE_MAX_BYTES];
+    start_of("bad", operation, exact, shape, start, sizeof start);
+    snprintf(line, sizeof line, "%s%s\n", start, variant);
+    append(cache, line);
 }
 
 void gab_tune_cache_write(gab_tune_cache *cache) {

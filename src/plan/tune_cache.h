@@ -11,7 +11,8 @@
  *     row matvec_q8_0 fast 4096x1024 : other 721000 ns, right
  *     end 0123456789abcdef
  *
- * "use" lines are the choices, "row" lines are for people. The last line is the checksum of all before it. A file of
+ * "use" lines are the choices, "row" lines are for people, "bad matvec_q8_0 fast 4096x1024 : other" is a variant with
+ * which the device was lost. The last line is the checksum of all before it. A file of
  * another driver version or other kernels is replaced; one that is damaged or cannot be written costs one warning.
  */
 #ifndef GAB_PLAN_TUNE_CACHE_H
@@ -35,12 +36,18 @@ void gab_tune_cache_close(gab_tune_cache *cache);
 bool gab_tune_cache_find(const gab_tune_cache *cache, const char *operation, bool exact, const char *shape, char *name,
                          size_t size);
 
-/* Drops the lines of an operation and class. */
+/* Drops the choice and the rows of an operation and class. */
 void gab_tune_cache_drop(gab_tune_cache *cache, const char *operation, bool exact, const char *shape);
 
-/* Adds a line: a choice, or a row with a verdict. */
+/* Adds a choice, or with a verdict a row. */
 void gab_tune_cache_add(gab_tune_cache *cache, const char *operation, bool exact, const char *shape,
                         const char *variant, double ms, const char *verdict);
+
+/* A variant with which the device was lost. */
+void gab_tune_cache_add_bad(gab_tune_cache *cache, const char *operation, bool exact, const char *shape,
+                            const char *variant);
+bool gab_tune_cache_is_bad(const gab_tune_cache *cache, const char *operation, bool exact, const char *shape,
+                           const char *variant);
 
 /* Writes the file; one warning when it cannot. */
 void gab_tune_cache_write(gab_tune_cache *cache);

@@ -197,9 +197,9 @@ static void log_summary(const gab_engine *e) {
                   (double)e->info.weight_bytes / (1 << 20),
                   (double)e->kv.n_page * (double)e->kv.page_bytes * 2 * e->kv.n_layer / (1 << 20),
                   e->options.kv == GAB_KV_F16 ? "f16" : "f32");
-    gab_log_print(&e->log, GAB_LOG_INFO,
-                  "precision: f32 activations, products and sums%s; kernels: %s family, variants %s",
-                  e->options.precision == GAB_PRECISION_FAST ? " (no narrower variant exists yet)" : "",
+    gab_log_print(&e->log, GAB_LOG_INFO, "precision: %s; kernels: %s family, variants %s",
+                  e->narrow ? "f32 sums, narrower products where they are faster"
+                            : "f32 activations, products and sums",
                   e->plans.set.lane ? "lane" : "group", e->info.variants);
 }
 
@@ -234,7 +234,7 @@ gab_status gab_engine_create(const gab_engine_options *options, gab_engine **out
     gab_engine *e = NULL;
     gab_status status;
     GAB_TRY(gab_engine_make(options, &e));
-    GAB_TRY_GOTO(gab_engine_open_device(e), error);
+    GAB_TRY_GOTO(gab_engine_open_first(e), error);
     e->options.context = e->info.context; /* also when the device is opened again */
     e->options.progress = NULL;           /* which is not the user's thread any more */
     e->info.load_ms = gab_time_ms_since(start);

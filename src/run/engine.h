@@ -65,6 +65,7 @@ struct gab_engine {
     double submit_budget_ms;
     gab_kernel_set set; /* chosen once: a device opened again computes the same */
     bool set_chosen;
+    bool narrow;     /* some of them have products narrower than f32 */
     uint32_t n_lost; /* losses of the device since a session had last computed all its tokens */
 
     gab_mutex lock;
@@ -88,7 +89,9 @@ gab_status gab_engine_choose_kernels(gab_engine *engine, uint32_t context, bool 
 /* Fills in what engine->info says of device, model and kernels. */
 void gab_engine_describe(gab_engine *engine);
 
-/* Opens the device and puts the model on it; closes it again. engine->vk is NULL before and after. */
+/* Opens the device and puts the model on it; closes it again. engine->vk is NULL before and after. The first time, a
+ * device that is lost to a kernel being tried is opened again, without that kernel. */
+gab_status gab_engine_open_first(gab_engine *engine);
 gab_status gab_engine_open_device(gab_engine *engine);
 void gab_engine_close_device(gab_engine *engine);
 
