@@ -426,10 +426,11 @@ GAB_TEST(cache_cannot_be_written) {
 
 /* ---- the real thing ---- */
 
-/* Proved and timed, on a shape with odd ends; the second time out of the cache. */
-GAB_TEST(for_real) {
+/* Proved and timed, on a shape with odd ends; the second time out of the cache. kind: what the device is taken for. */
+static void for_real(gab_device_kind kind) {
     gab_kernel_set set;
     gab_vk *vk = open_default(&set);
+    vk->info.kind = kind;
     const gab_workload workloads[] = {
         {.operation = GAB_OP_MATVEC + GAB_DTYPE_Q8_0, .n_row = 1001, .n_col = 96, .bytes = 1 << 20},
         {.operation = GAB_OP_ATTENTION_DECODE, .n_head = 3, .n_head_kv = 1, .head_dim = 40, .depth = 77},
@@ -455,6 +456,15 @@ GAB_TEST(for_real) {
     CHECK(report.n == 2 && report.results[0].ms == 0 && memcmp(&again, &set, sizeof set) == 0);
     free(report.results);
     gab_test_vk_close(&vk);
+}
+
+GAB_TEST(for_real_as_a_processor) {
+    for_real(GAB_DEVICE_CPU);
+}
+
+/* All are proved, compiled ahead, and timed by timestamps. */
+GAB_TEST(for_real_as_a_gpu) {
+    for_real(GAB_DEVICE_DISCRETE);
 }
 
 GAB_TEST_MAIN()

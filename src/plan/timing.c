@@ -67,7 +67,7 @@ static gab_status make_weights(gab_vk *vk, gab_timing_ground *g) {
         for (uint32_t r = 0; r < g->n_row; r++) {
             void *to[GAB_PLANE_MAX] = {planes + r * plane_row[0], planes + g->n_row * plane_row[0] + r * plane_row[1]};
             if (r == 0) gab_dtype_split_row(type, w->n_col, blocks, to);
-            for (uint32_t p = 0; r > 0 && p < info->n_plane; p++)
+            for (uint32_t p = 0; r > 0 && p < GAB_PLANE_MAX; p++)
                 memcpy(to[p], planes + (p ? g->n_row * plane_row[0] : 0), plane_row[p]);
         }
         status = gab_slice_write(vk, gab_buffer_all(&g->weights), 0, planes, g->copy_bytes);

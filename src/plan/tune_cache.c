@@ -173,8 +173,7 @@ void gab_tune_cache_write(gab_tune_cache *cache) {
     const size_t n_head = strlen(head), n_body = n_head + cache->n;
     char *file = malloc(n_body + LINE_MAX_BYTES);
     if (!file) return;
-    memcpy(file, head, n_head);
-    if (cache->n) memcpy(file + n_head, cache->text, cache->n);
+    snprintf(file, n_body + 1, "%s%s", head, cache->text ? cache->text : "");
     const int n_end = snprintf(file + n_body, LINE_MAX_BYTES, "end %016" PRIx64 "\n", checksum(file, n_body));
     if (!gab_file_write_all(path, file, n_body + (size_t)n_end) && !cache->warned)
         gab_log_print(log, GAB_LOG_WARNING,
