@@ -435,7 +435,7 @@ static void for_real(gab_device_kind kind) {
         {.operation = GAB_OP_MATVEC + GAB_DTYPE_Q8_0, .n_row = 1001, .n_col = 96, .bytes = 1 << 20},
         {.operation = GAB_OP_ATTENTION_DECODE, .n_head = 3, .n_head_kv = 1, .head_dim = 40, .depth = 77},
     };
-    const gab_tune_options options = {.measure = true};
+    const gab_tune_options options = {.measure = true, .budget_ms = 120e3};
     gab_tune_report report = {0};
     CHECK_OK(gab_autotune(vk, &options, workloads, 2, &set, &report));
     unsigned n_timed = 0;
