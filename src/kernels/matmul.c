@@ -20,7 +20,7 @@ static void record_shard(const gab_kernel_context *context, const gab_matmul *op
     const gab_weight *weight = op->weight;
     const uint32_t n_part = gab_weight_n_part(weight), n_col = gab_matmul_columns(context, op);
     const uint32_t lanes = variant->lanes ? variant->lanes : context->set.lanes;
-    const uint32_t group_rows = variant->lane ? lanes * rows : rows;
+    const uint32_t group_rows = variant->lane && !variant->across ? lanes * rows : rows;
     const gab_matmul_args args = {.n_block = n_part,
                                   .row_vectors = n_part,
                                   .scale_offset = shard->scale_offset,
@@ -33,7 +33,11 @@ static void record_shard(const gab_kernel_context *context, const gab_matmul *op
                                   .has_bias = op->bias != NULL,
                                   .activation = op->activation,
                                   .residual = op->residual,
-                                  .of_outs = op->of_outs};
+                                  .of_outs = op->of_outs,
+                                  .weights_low = (uint32_t)shard->slice.address,
+                                  .weights_high = (uint32_t)(shard->slice.address >> 32),
+                                  .x_low = (uint32_t)op->x.address,
+                                  .x_high = (uint32_t)(op->x.address >> 32)};
     gab_dispatch dispatch = {
         .pipeline = {.shader = gab_shader_of_type(variant->shader, weight->type),
                      .n_binding = 6,

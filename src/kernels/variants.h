@@ -28,6 +28,7 @@ typedef struct gab_variant {
     const char *name;     /* "group_64x4": unique in the operation's table */
     gab_shader_id shader; /* of F32, where there is one a weight type */
     bool lane;            /* of the LANE family, else GROUP */
+    bool across;          /* LANE products: the lanes lie along a weight row, else each has rows of its own */
     float error;          /* 0: products of f32; else they are narrower, the relative L2 error of a result is at most
                              this, and the variant is only for GAB_PRECISION_FAST */
     uint32_t needs;       /* GAB_FEATURE_*, all of them */
