@@ -212,6 +212,64 @@ GAB_TEST(nothing_is_run_without_measuring) {
     gab_test_vk_close(&vk);
 }
 
+static VkPipeline spilling; /* VK_NULL_HANDLE: all */
+
+static VkResult one_executable(VkDevice owner, const VkPipelineInfoKHR *info, uint32_t *n,
+                               VkPipelineExecutablePropertiesKHR *properties) {
+    (void)owner, (void)info, (void)properties;
+    *n = 1;
+    return VK_SUCCESS;
+}
+
+static VkResult some_spill(VkDevice owner, const VkPipelineExecutableInfoKHR *info, uint32_t *n,
+                           VkPipelineExecutableStatisticKHR *statistics) {
+    (void)owner;
+    *n = 1;
+    snprintf(statistics[0].name, sizeof statistics[0].name, "Spill Count");
+    statistics[0].format = VK_PIPELINE_EXECUTABLE_STATISTIC_FORMAT_UINT64_KHR;
+    statistics[0].value.u64 = !spilling || info->pipeline == spilling;
+    return VK_SUCCESS;
+}
+
+/* By rule, but not what spills by the driver's word, unless all of the family does. */
+GAB_TEST(statistics_refine_the_rule) {
+    gab_kernel_set set;
+    gab_vk *vk = open_default(&set);
+    const gab_kernel_set by_rule = set;
+    const uint32_t first = set.choice[matvec.operation];
+    const gab_pipeline *pipeline = NULL;
+    gab_pipeline_key keys[GAB_WORKLOAD_KEYS_MAX];
+    gab_tune_options options = options_default();
+    uint32_t n, n_family = 0;
+    const gab_variant *variants = gab_variants(matvec.operation, &n);
+    for (uint32_t i = 0; i < n; i++) {
+        gab_proof proof;
+        if (!gab_variant_usable(vk, &variants[i], false)) continue;
+        n_family += variants[i].lane == variants[first].lane;
+        set.choice[matvec.operation] = (uint8_t)i;
+        CHECK_OK(gab_selftest_compile(vk, &set, &matvec, &proof));
+    }
+    set = by_rule;
+    CHECK(gab_workload_keys(vk, &set, &matvec, keys) == 4); /* 1, 2, 4, 8 columns */
+    CHECK_OK(gab_pipeline_get(vk->pipelines, &keys[2], &pipeline));
+    spilling = pipeline->pipeline;
+    options.measure = false;
+    vk->fn.vkGetPipelineExecutablePropertiesKHR = one_executable;
+    vk->fn.vkGetPipelineExecutableStatisticsKHR = some_spill;
+    vk->has_pipeline_statistics = true; /* of pipelines that are compiled already */
+    choose(vk, &options, &set);
+    CHECK((set.choice[matvec.operation] == first) == (n_family == 1));
+    CHECK(variants[set.choice[matvec.operation]].lane == variants[first].lane);
+    CHECK(strstr(gab_test_log_last(GAB_LOG_INFO), "is put aside") &&
+          strstr(gab_test_log_last(GAB_LOG_INFO), variants[first].name));
+    spilling = VK_NULL_HANDLE;
+    set = by_rule;
+    choose(vk, &options, &set);
+    CHECK(set.choice[matvec.operation] == first && gab_test_log_count(GAB_LOG_WARNING) == 0);
+    vk->has_pipeline_statistics = false;
+    gab_test_vk_close(&vk);
+}
+
 GAB_TEST(forced_is_left_alone) {
     gab_kernel_set set;
     gab_vk *vk = open_default(&set);

@@ -26,7 +26,8 @@ static limits limits_of(const gab_vk *vk) {
 /* A variant this much slower than the best, in its first run or its first sample, is not timed further. */
 static const double hopeless_run = 3, hopeless_sample = 1.3;
 
-enum { FIRST_ROWS = 256, COPIES_MAX = 64 };
+/* A matrix is made by the host, its copies by the device, which is faster. */
+enum { FIRST_ROWS = 256, COPIES_MAX = 64, MATRIX_BYTES_MAX = 64 << 20 };
 
 /* ---- data ---- */
 
@@ -91,7 +92,8 @@ static gab_status prepare_product(gab_vk *vk, gab_timing_ground *g) {
     uint64_t bytes = limit.bytes, rows;
     if (bytes > gab_vk_memory_free(vk) / 4) bytes = gab_vk_memory_free(vk) / 4;
     if (bytes > vk->buffer_bytes_max) bytes = vk->buffer_bytes_max;
-    rows = (bytes < vk->binding_bytes_max ? bytes : vk->binding_bytes_max) / row_bytes;
+    const uint64_t one = bytes < MATRIX_BYTES_MAX ? bytes : MATRIX_BYTES_MAX;
+    rows = (one < vk->binding_bytes_max ? one : vk->binding_bytes_max) / row_bytes;
     g->n_row = g->n_laid = rows < w->n_row ? (uint32_t)rows : w->n_row;
     if (g->n_row == 0)
         return gab_fail(&vk->log, GAB_ERROR_DEVICE_MEMORY, "%s has too little memory to tune kernels: use --no-tune",
