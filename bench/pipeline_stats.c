@@ -15,26 +15,7 @@
 #include "kernels/layernorm.h"
 #include "kernels/matmul.h"
 #include "kernels/sample.h"
-
-/* What we print: a column, and the names that drivers give it (their words, matched whole). */
-static const struct {
-    const char *title;
-    const char *names[4];
-    bool bad; /* must be 0 */
-} columns[] = {
-    {"regs", {"VGPRs", "Max live registers", "Number of GPRs"}, false},
-    {"sgprs", {"SGPRs"}, false},
-    {"spills", {"Spilled VGPRs", "Spill Count", "Spills to memory"}, true},
-    {"sspills", {"Spilled SGPRs", "Spills to Reg"}, false},
-    {"fills", {"Fill Count", "Fills from memory"}, true},
-    {"scratch", {"Scratch size", "Scratch Memory Size", "SLM Size"}, true},
-    {"instrs", {"Instructions", "Instruction Count", "Instruction count"}, false},
-    {"cycles", {"Inverse Throughput", "Cycle Count", "Static cycle count"}, false},
-    {"waves", {"Subgroups per SIMD", "Max warps/SM"}, false},
-    {"width", {"Subgroup size"}, false},
-};
-
-enum { N_COLUMN = sizeof columns / sizeof *columns, STATISTIC_MAX = 64 };
+#include "vk/statistics.h"
 
 static void print_log(void *user, gab_log_level level, const char *message) {
     (void)user;
@@ -79,59 +60,24 @@ static gab_status request_all(gab_vk *vk, gab_kernel_set set) {
     return gab_pipeline_compile_requested(vk->pipelines);
 }
 
-/* ---- what the driver says ---- */
-
-static double value_of(const VkPipelineExecutableStatisticKHR *s) {
-    switch (s->format) {
-    case VK_PIPELINE_EXECUTABLE_STATISTIC_FORMAT_BOOL32_KHR: return s->value.b32;
-    case VK_PIPELINE_EXECUTABLE_STATISTIC_FORMAT_INT64_KHR: return (double)s->value.i64;
-    case VK_PIPELINE_EXECUTABLE_STATISTIC_FORMAT_FLOAT64_KHR: return s->value.f64;
-    default: return (double)s->value.u64;
-    }
-}
-
-/* The statistics of an executable into one value a column; NAN where the driver says nothing. */
-static void read_statistics(gab_vk *vk, VkPipeline pipeline, uint32_t executable, double values[N_COLUMN],
-                            bool seen[N_COLUMN]) {
-    VkPipelineExecutableInfoKHR info = {
-        .sType = VK_STRUCTURE_TYPE_PIPELINE_EXECUTABLE_INFO_KHR, .pipeline = pipeline, .executableIndex = executable};
-    static VkPipelineExecutableStatisticKHR list[STATISTIC_MAX];
-    uint32_t n = STATISTIC_MAX;
-    for (uint32_t i = 0; i < n; i++) list[i].sType = VK_STRUCTURE_TYPE_PIPELINE_EXECUTABLE_STATISTIC_KHR;
-    if (vk->fn.vkGetPipelineExecutableStatisticsKHR(vk->device, &info, &n, list) < 0) return;
-    for (uint32_t i = 0; i < n; i++)
-        for (int c = 0; c < N_COLUMN; c++)
-            for (int k = 0; k < 4 && columns[c].names[k]; k++)
-                if (strcmp(columns[c].names[k], list[i].name) == 0) {
-                    values[c] = value_of(&list[i]);
-                    seen[c] = true;
-                }
-}
-
 /* Prints a row an executable (Intel compiles several widths); false when one spills. */
 static bool report(gab_vk *vk, const gab_pipeline *pipeline, bool quiet) {
     char name[160];
-    VkPipelineInfoKHR info = {.sType = VK_STRUCTURE_TYPE_PIPELINE_INFO_KHR, .pipeline = pipeline->pipeline};
-    static VkPipelineExecutablePropertiesKHR executables[8];
-    uint32_t n = 8;
+    gab_executable executables[GAB_EXECUTABLE_MAX];
+    const uint32_t n = gab_pipeline_executables(vk, pipeline->pipeline, executables);
     bool good = true;
-    for (uint32_t i = 0; i < n; i++) executables[i].sType = VK_STRUCTURE_TYPE_PIPELINE_EXECUTABLE_PROPERTIES_KHR;
     gab_pipeline_describe(&pipeline->key, name, sizeof name);
-    if (vk->fn.vkGetPipelineExecutablePropertiesKHR(vk->device, &info, &n, executables) < 0) return true;
     for (uint32_t i = 0; i < n; i++) {
-        double values[N_COLUMN] = {0};
-        bool seen[N_COLUMN] = {0}, spills = false;
-        read_statistics(vk, pipeline->pipeline, i, values, seen);
-        for (int c = 0; c < N_COLUMN; c++) spills = spills || (columns[c].bad && values[c] > 0);
-        good = good && !spills;
-        if (quiet && !spills) continue;
-        printf("%-56s %5u", name, executables[i].subgroupSize);
-        for (int c = 0; c < N_COLUMN; c++)
-            if (seen[c])
-                printf(" %8.0f", values[c]);
+        const gab_executable *e = &executables[i];
+        good = good && !e->spills;
+        if (quiet && !e->spills) continue;
+        printf("%-56s %5u", name, e->subgroup_size);
+        for (int c = 0; c < GAB_STATISTIC_COUNT; c++)
+            if (e->known[c])
+                printf(" %8.0f", e->values[c]);
             else
                 printf(" %8s", "-");
-        printf("%s\n", spills ? "  SPILLS" : "");
+        printf("%s\n", e->spills ? "  SPILLS" : "");
     }
     return good;
 }
@@ -161,7 +107,7 @@ int main(int argc, char **argv) {
     if (status == GAB_OK && vk->has_pipeline_statistics) {
         if (!quiet) {
             printf("%-56s %5s", vk->info.name, "group");
-            for (int c = 0; c < N_COLUMN; c++) printf(" %8s", columns[c].title);
+            for (int c = 0; c < GAB_STATISTIC_COUNT; c++) printf(" %8s", gab_statistic_columns[c].title);
             putchar('\n');
         }
         for (uint32_t i = 0; i < gab_pipeline_count(vk->pipelines); i++)

@@ -171,8 +171,11 @@ typedef struct gab_engine_options {
     gab_kv_type kv;         /* type of the KV cache; default F16 */
     gab_precision precision;   /* default FAST */
     uint32_t submit_budget_ms; /* longest submit; default 100 */
-    const char *variant;       /* NULL: by measurement; "lane" or "group" forces a family of kernels, OPERATION=NAME one
-                                  variant, a list of these separated by commas (tests, bench) */
+    bool tune;                 /* default true: at first use on a device and driver, prove and time the kernels that the
+                                  model needs, and keep the choice in the cache folder; false: choose without running
+                                  any. GABBRO_TUNE=0 in the environment makes false the default */
+    const char *variant;       /* NULL: by measurement, or by rule; "lane" or "group" forces a family of kernels,
+                                  OPERATION=NAME one       variant, a list of these separated by commas (tests, bench) */
     uint64_t shard_bytes_max;  /* 0: the device's limits; else a smaller bound for one binding (tests) */
     bool staging;              /* true: upload through staging even where weights could be written in place (tests) */
     bool no_pipeline;          /* true: a step begins only when the tokens of the last one have been read (tests) */
@@ -198,13 +201,48 @@ typedef struct gab_engine_info {
 
 GAB_API gab_engine_options gab_engine_options_default(void);
 
-/* Opens the device, plans memory, loads the weights, records the plans. Blocks. */
+/* Opens the device, plans memory, chooses kernels, loads the weights, records the plans. Blocks; at first use on a
+ * device and driver some seconds longer (progress stage "tuning kernels (first use on this device)"). Fails with
+ * UNSUPPORTED when every kernel for an operation computes wrong numbers there. */
 GAB_API gab_status gab_engine_create(const gab_engine_options *options, gab_engine **engine);
 
 /* Sessions must be destroyed first. */
 GAB_API void gab_engine_destroy(gab_engine **engine);
 GAB_API void gab_engine_get_info(const gab_engine *engine, gab_engine_info *info);
 GAB_API const gab_tokenizer *gab_engine_tokenizer(const gab_engine *engine); /* owned by the engine */
+
+/* ---- tuning ---- */
+
+typedef enum gab_tune_verdict {
+    GAB_VERDICT_UNTESTED, /* put off: out of time, or its family is hopeless on this device */
+    GAB_VERDICT_RIGHT,
+    GAB_VERDICT_WRONG,        /* computes wrong numbers: a bug of the driver, or ours */
+    GAB_VERDICT_UNCOMPILABLE, /* the driver refuses it */
+    GAB_VERDICT_SPILLS,       /* the driver ran out of registers for it */
+} gab_tune_verdict;
+
+GAB_API const char *gab_tune_verdict_text(gab_tune_verdict verdict); /* "right", ... */
+
+/* One variant of one operation on one device. */
+typedef struct gab_tune_result {
+    char operation[64]; /* "matvec_q8_0" */
+    char shape[64];     /* what it was timed on: "3072x768 x 1" (rows, columns, activation rows) */
+    char variant[64];
+    gab_tune_verdict verdict;
+    char reason[192];         /* why it is not right, or was not timed; "" */
+    double error, error_max;  /* largest relative L2 error seen, and allowed; 0: not run */
+    double ms, gb_s, gflop_s; /* one run: time, weights or keys and values read, operations done; 0: not timed */
+    bool chosen;
+} gab_tune_result;
+
+/* Does again what gab_engine_create does at first use: proves and times the kernels that a model needs on a device,
+ * writes the choice to the cache folder, and reports. Loads no weights. Needs options as for gab_engine_create; `tune`
+ * is taken as true. On a device that computes nothing, the choice is by rule and by what its compiler says. info: what
+ * is known of device, model and kernels without loading; may be NULL. *results is to be freed with
+ * gab_tune_results_free; an operation's rows follow each other. */
+GAB_API gab_status gab_engine_tune(const gab_engine_options *options, gab_engine_info *info, gab_tune_result **results,
+                                   size_t *n_result);
+GAB_API void gab_tune_results_free(gab_tune_result **results);
 
 /* ---- session ---- */
 

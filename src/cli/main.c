@@ -20,6 +20,7 @@ static const cli_command commands[] = {
     {CLI_LOGITS, "logits", "Writes logits: n_vocab little-endian float32 a token.", "prompt", cli_logits},
     {CLI_PERPLEXITY, "perplexity", "Measures how well a model predicts a text; lower is better.", "file",
      cli_perplexity},
+    {CLI_TUNE, "tune", "Chooses the kernels for a model on a device by proof and timing.", "model", cli_tune},
 };
 enum { N_COMMAND = sizeof commands / sizeof *commands };
 

@@ -62,6 +62,12 @@ const gab_variant *gab_variant_of(const gab_kernel_set *set, gab_operation opera
  * unknown name and for a variant that the device cannot run. */
 gab_status gab_kernel_set_choose(const gab_vk *vk, const char *forced, bool exact, gab_kernel_set *set);
 
+/* Does `forced` (as above) decide this operation? A family decides all. */
+bool gab_variant_is_forced(const char *forced, gab_operation operation);
+
+/* 64-bit hash of all tables and the code of all shaders: another one means that measurements are to be made again. */
+uint64_t gab_variants_hash(void);
+
 /* 64-bit hash of the choices and the code of all shaders: names the variant set in results. */
 uint64_t gab_kernel_set_hash(const gab_kernel_set *set);
 

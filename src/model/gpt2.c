@@ -116,6 +116,12 @@ static void bind(gab_model *model, gab_binder *b) {
     m->used = &m->head;
 }
 
+static uint32_t columns_max(const gab_model *model, const gab_weight *weight) {
+    const gpt2 *m = model->parts;
+    if (weight == m->used) return GAB_OUT_MAX;
+    return weight == &m->wte || weight == &m->wpe ? 0 : GAB_ROW_MAX;
+}
+
 /* ---- the forward pass; T: rows of the step, C: n_embd, V: n_vocab ---- */
 
 static void barrier(const gab_forward *f) {
@@ -218,4 +224,5 @@ const gab_architecture gab_gpt2 = {.name = "gpt2",
                                    .parts_bytes = sizeof(gpt2),
                                    .read_config = read_config,
                                    .bind = bind,
+                                   .columns_max = columns_max,
                                    .pass = {.embed = embed, .layer = layer, .head = head}};

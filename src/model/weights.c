@@ -106,6 +106,15 @@ void gab_binder_free(gab_binder *b) {
     b->first = b->last = NULL;
 }
 
+const gab_weight *gab_binder_next_matrix(const gab_binder *b, const gab_binding **at, gab_weight *as) {
+    const gab_binding *binding = *at ? (*at)->next : b->first;
+    while (binding && !binding->weight) binding = binding->next;
+    *at = binding;
+    if (!binding) return NULL;
+    *as = binding->as;
+    return binding->weight;
+}
+
 static uint64_t align_up(uint64_t n, uint64_t to) {
     return (n + to - 1) / to * to;
 }

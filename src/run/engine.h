@@ -10,6 +10,7 @@
 
 #include "base/threads.h"
 #include "model/model.h"
+#include "plan/autotune.h"
 #include "text/tokenizer.h"
 
 typedef enum gab_session_state {
@@ -63,6 +64,9 @@ struct gab_engine {
     gab_kv_cache kv;
     gab_plans plans;
     double submit_budget_ms;
+    gab_kernel_set set; /* chosen once: a device opened again computes the same */
+    bool set_chosen;
+    bool narrow;     /* some of them have products narrower than f32 */
     uint32_t n_lost; /* losses of the device since a session had last computed all its tokens */
 
     gab_mutex lock;
@@ -73,7 +77,22 @@ struct gab_engine {
     uint32_t n_session, slots_used; /* bits */
 };
 
-/* Opens the device and puts the model on it; closes it again. engine->vk is NULL before and after. */
+/* The engine of the options, its model file open, no device yet. */
+gab_status gab_engine_make(const gab_engine_options *options, gab_engine **engine);
+
+/* Opens the device, and the model without its weights. */
+gab_status gab_engine_open_model(gab_engine *engine);
+
+/* Settles engine->set, once: by name, by the tuning cache, by tuning, or by rule. again: tune what the cache knows,
+ * too, and take the time it needs. report: what was seen of each candidate, to be freed; may be NULL. */
+gab_status gab_engine_choose_kernels(gab_engine *engine, uint32_t context, bool again, gab_tune_report *report);
+
+/* Fills in what engine->info says of device, model and kernels. */
+void gab_engine_describe(gab_engine *engine);
+
+/* Opens the device and puts the model on it; closes it again. engine->vk is NULL before and after. The first time, a
+ * device that is lost to a kernel being tried is opened again, without that kernel. */
+gab_status gab_engine_open_first(gab_engine *engine);
 gab_status gab_engine_open_device(gab_engine *engine);
 void gab_engine_close_device(gab_engine *engine);
 

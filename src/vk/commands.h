@@ -33,6 +33,8 @@ typedef struct gab_recorder {
     double piece_cost;   /* a dispatch above this many operations is recorded in pieces; 0: never */
     double primary_cost; /* a primary above this many operations ends between pieces, and another goes on; 0: never */
     uint32_t n_primary_kept; /* primaries of the list that are not used for this */
+    gab_pipeline_key *keys;  /* with list NULL: where to note the pipelines instead of requesting them; may be NULL */
+    uint32_t n_key, key_capacity; /* what is more than fits is left out */
     gab_status status;
 } gab_recorder;
 
