@@ -28,7 +28,9 @@ static void print_help(FILE *out) {
     fputs("Usage: gabbro COMMAND [options]\n\n", out);
     for (size_t i = 0; i < N_COMMAND; i++) fprintf(out, "  %-12s%s\n", commands[i].name, commands[i].summary);
     fputs("\n'gabbro COMMAND --help' shows its options, 'gabbro --version' the version.\n"
-          "First try: gabbro run -p \"Once upon a time\"\n",
+          "First try: gabbro run -p \"Once upon a time\"\n"
+          "To measure a device with random weights, without a download: -m synth:PRESET\n"
+          "(a wrong preset, -m synth:help, lists what exists).\n",
           out);
 }
 
