@@ -29,8 +29,8 @@ static void print_help(FILE *out) {
     for (size_t i = 0; i < N_COMMAND; i++) fprintf(out, "  %-12s%s\n", commands[i].name, commands[i].summary);
     fputs("\n'gabbro COMMAND --help' shows its options, 'gabbro --version' the version.\n"
           "First try: gabbro run -p \"Once upon a time\"\n"
-          "To measure a device with random weights, without a download: -m synth:PRESET\n"
-          "(a wrong preset, -m synth:help, lists what exists).\n",
+          "Random weights, to measure a device without a download: -m synth:PRESET\n"
+          "(-m synth:help lists the presets).\n",
           out);
 }
 
