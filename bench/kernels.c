@@ -154,7 +154,7 @@ int main(int argc, char **argv) {
         return 2;
     }
     gab_status status = gab_vk_create(device, &log, &b.vk);
-    if (status == GAB_OK) status = gab_kernel_set_choose(b.vk, variant, &b.set);
+    if (status == GAB_OK) status = gab_kernel_set_choose(b.vk, variant, false, &b.set);
     if (status == GAB_OK) status = bench_all(&b);
     gab_vk_destroy(&b.vk);
     return status == GAB_OK ? 0 : 1;

@@ -118,9 +118,11 @@ GAB_STRUCT(gab_matmul_args) {
     uint x_stride;     /* floats */
     uint y_stride;     /* floats */
     uint has_bias;
-    uint activation; /* GAB_ACTIVATION_* */
-    uint residual;   /* 1: add to what y holds */
-    uint of_outs;    /* 1: columns are the step's output rows, 0: its rows */
+    uint activation;                /* GAB_ACTIVATION_* */
+    uint residual;                  /* 1: add to what y holds */
+    uint of_outs;                   /* 1: columns are the step's output rows, 0: its rows */
+    uint weights_low, weights_high; /* addresses of the shard and of x, where kernels read at addresses */
+    uint x_low, x_high;
 };
 
 GAB_STRUCT(gab_kv_write_args) {

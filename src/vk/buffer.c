@@ -39,7 +39,11 @@ gab_status gab_buffer_create_unset(gab_vk *vk, gab_memory_kind kind, uint64_t si
                                .queueFamilyIndexCount = shared ? 2 : 0,
                                .pQueueFamilyIndices = families};
     VkMemoryRequirements need;
+    const bool addressed = vk->features & GAB_FEATURE_ADDRESS;
+    const VkMemoryAllocateFlagsInfo flags = {.sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_FLAGS_INFO,
+                                             .flags = VK_MEMORY_ALLOCATE_DEVICE_ADDRESS_BIT};
 
+    if (addressed) info.usage |= VK_BUFFER_USAGE_SHADER_DEVICE_ADDRESS_BIT;
     memset(buffer, 0, sizeof *buffer);
     if (size > vk->buffer_bytes_max)
         return gab_fail(
@@ -55,6 +59,7 @@ gab_status gab_buffer_create_unset(gab_vk *vk, gab_memory_kind kind, uint64_t si
         goto error;
     }
     VkMemoryAllocateInfo allocate = {.sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_INFO,
+                                     .pNext = addressed ? &flags : NULL,
                                      .allocationSize = need.size,
                                      .memoryTypeIndex = (uint32_t)type};
     result = vk->fn.vkAllocateMemory(vk->device, &allocate, NULL, &buffer->memory);
@@ -80,6 +85,11 @@ gab_status gab_buffer_create_unset(gab_vk *vk, gab_memory_kind kind, uint64_t si
         goto error;
     }
     buffer->size = size;
+    if (addressed) {
+        const VkBufferDeviceAddressInfo where = {.sType = VK_STRUCTURE_TYPE_BUFFER_DEVICE_ADDRESS_INFO,
+                                                 .buffer = buffer->buffer};
+        buffer->address = vk->fn.vkGetBufferDeviceAddress(vk->device, &where);
+    }
     return GAB_OK;
 error:
     gab_buffer_destroy(vk, buffer);
@@ -96,7 +106,8 @@ gab_slice gab_buffer_slice(const gab_buffer *buffer, uint64_t offset, uint64_t s
     return (gab_slice){.buffer = buffer->buffer,
                        .offset = offset,
                        .size = size,
-                       .mapped = buffer->mapped ? (char *)buffer->mapped + offset : NULL};
+                       .mapped = buffer->mapped ? (char *)buffer->mapped + offset : NULL,
+                       .address = buffer->address ? buffer->address + offset : 0};
 }
 
 uint64_t gab_vk_memory_free(const gab_vk *vk) {

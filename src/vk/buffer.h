@@ -16,7 +16,8 @@ typedef struct gab_buffer {
     VkBuffer buffer;
     VkDeviceMemory memory;
     uint64_t size;
-    void *mapped; /* NULL: not visible to the host */
+    void *mapped;     /* NULL: not visible to the host */
+    uint64_t address; /* for kernels; 0 without GAB_FEATURE_ADDRESS */
 } gab_buffer;
 
 /* A part of a buffer, as a binding sees it. */
@@ -24,7 +25,8 @@ typedef struct gab_slice {
     VkBuffer buffer;
     uint64_t offset; /* a multiple of 256 */
     uint64_t size;
-    void *mapped; /* of the slice's first byte, or NULL */
+    void *mapped;     /* of the slice's first byte, or NULL */
+    uint64_t address; /* of the slice's first byte, or 0 */
 } gab_slice;
 
 enum { GAB_SLICE_ALIGN = 256 };
