@@ -145,6 +145,12 @@ GAB_API void gab_text_stream_destroy(gab_text_stream **stream);
 GAB_API const char *gab_text_stream_push(gab_text_stream *stream, int32_t token);
 GAB_API const char *gab_text_stream_finish(gab_text_stream *stream);
 
+/* Ends the text before a stop string, of several the one that is whole first: what may be the beginning of one is held
+ * back until that is decided, the string itself never comes out, and nothing behind it does. `text` is UTF-8 and not
+ * empty; it is copied. stopped says that one was found: whoever makes the tokens can stop (gab_session_cancel). */
+GAB_API gab_status gab_text_stream_add_stop(gab_text_stream *stream, const char *text);
+GAB_API bool gab_text_stream_stopped(const gab_text_stream *stream);
+
 /* ---- engine ---- */
 
 typedef struct gab_engine gab_engine;
@@ -173,6 +179,7 @@ typedef struct gab_engine_options {
                                   variant, a list of these separated by commas (tests, bench) */
     uint64_t shard_bytes_max;  /* 0: the device's limits; else a smaller bound for one binding (tests) */
     bool staging;              /* true: upload through staging even where weights could be written in place (tests) */
+    bool no_pipeline;          /* true: a step begins only when the tokens of the last one have been read (tests) */
     gab_log_fn log;            /* may be NULL */
     void *log_user;
     gab_progress_fn progress; /* may be NULL */

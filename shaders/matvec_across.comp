@@ -11,10 +11,11 @@
 #extension GL_KHR_shader_subgroup_arithmetic : require
 #define UNROLL [[unroll]]
 #define WEIGHT_ADDRESS
+#define MATMUL_PAIRS
 #include "args.h"
 
 layout(constant_id = GAB_SPEC_LANES) const uint LANES = 8; // of a subgroup: 4 or 8
-layout(constant_id = GAB_SPEC_ROWS) const uint ROWS = 1;
+layout(constant_id = GAB_SPEC_ROWS) const uint ROWS = 2; // even
 layout(constant_id = GAB_SPEC_COLS) const uint COLS = 1;
 layout(local_size_x_id = GAB_SPEC_LANES) in;
 layout(push_constant, std430) uniform Push {
@@ -79,15 +80,16 @@ void main() {
             UNROLL for (uint c = 0; c < COLS; c++) sums[r][c] = fma(scale, part[c], sums[r][c]);
         }
     }
-    // Lane k of turn i stores sum number i * LANES + k.
-    const uint STORES = (ROWS * COLS + LANES - 1) / LANES;
-    float mine[STORES];
-    UNROLL for (uint i = 0; i < ROWS * COLS; i++) {
-        float sum = subgroupAdd(sums[i / COLS][i % COLS]);
-        mine[i / LANES] = lane == i % LANES ? sum : mine[i / LANES];
+    // Lane k of turn i stores pair number i * LANES + k: two rows of one column.
+    const uint PAIRS = ROWS / 2 * COLS, STORES = (PAIRS + LANES - 1) / LANES;
+    vec2 mine[STORES];
+    UNROLL for (uint i = 0; i < PAIRS; i++) {
+        vec2 pair = vec2(subgroupAdd(sums[i / COLS * 2][i % COLS]), subgroupAdd(sums[i / COLS * 2 + 1][i % COLS]));
+        mine[i / LANES] = lane == i % LANES ? pair : mine[i / LANES];
     }
     UNROLL for (uint i = 0; i < STORES; i++) {
-        uint row = first_row + (i * LANES + lane) / COLS, col = first_col + (i * LANES + lane) % COLS;
-        if (i * LANES + lane < ROWS * COLS && row < args.n_row && col < matmul_columns()) matmul_store(row, col, mine[i]);
+        uint pair = i * LANES + lane, col = first_col + pair % COLS;
+        if (pair < PAIRS && col < matmul_columns())
+            matmul_store_pair(first_row + pair / COLS * 2, col, mine[i].x, mine[i].y);
     }
 }

@@ -37,10 +37,10 @@ GAB_TEST(help_of_commands_fits_screen) {
 
 GAB_TEST(help_names_options) {
     static const char *const run[] = {
-        "--model", "--prompt",    "--file",          "--predict",    "--context",         "--device",
-        "--temp",  "--top-k",     "--top-p",         "--min-p",      "--repeat-penalty",  "--seed",
-        "--kv",    "--precision", "--context-shift", "--ignore-eos", "--no-echo",         "--json",
-        "--quiet", "--variant",   "--shard-bytes",   "--staging",    "--submit-budget-ms"};
+        "--model", "--prompt", "--file",      "--predict",       "--context",    "--device",
+        "--stop",  "--temp",   "--top-k",     "--top-p",         "--min-p",      "--repeat-penalty",
+        "--seed",  "--kv",     "--precision", "--context-shift", "--ignore-eos", "--no-echo",
+        "--json",  "--quiet",  "--variant",   "--shard-bytes",   "--staging",    "--submit-budget-ms"};
     cli_result result = CLI("run", "-h");
     CHECK_EXIT(result, 0);
     for (size_t i = 0; i < sizeof run / sizeof *run; i++) CHECK_SAYS(result.out, run[i]);
@@ -103,6 +103,7 @@ GAB_TEST(usage_errors) {
         {{"run", "--kv", "f8"}, "--kv: 'f8' is not one of f16|f32"},
         {{"run", "--kv", "f16|f32"}, "--kv: 'f16|f32'"},
         {{"run", "--precision", ""}, "--precision: '' is not one of exact|fast"},
+        {{"run", "--stop", ""}, "--stop: the text is empty"},
         {{"run", "--json=yes"}, "--json takes no value"},
         {{"run", "--device"}, "--device needs a value"},
         {{"run", "-p"}, "-p needs a value"},

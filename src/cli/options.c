@@ -16,6 +16,7 @@ typedef enum option_type {
     OPTION_FLAG,   /* bool */
     OPTION_LEVEL,  /* uint32_t, counts */
     OPTION_TEXT,   /* const char * */
+    OPTION_LIST,   /* cli_list, one more of its texts */
     OPTION_CHOICE, /* const char *, one of the words in `argument` */
     OPTION_INT,    /* int64_t within min..max */
     OPTION_U32,    /* uint32_t within min..max */
@@ -64,7 +65,8 @@ static const option_spec option_table[] = {
     {"precision", 0, OPTION_CHOICE, AT(precision), CLI_ENGINE, "exact|fast", "exact: all products in 32 bits (fast)"},
     {"context-shift", 0, OPTION_FLAG, AT(session.context_shift), CLI_RUN, NULL,
      "context full: forget the oldest half, go on"},
-    {"ignore-eos", 0, OPTION_FLAG, AT(session.ignore_end), CLI_RUN, NULL, "do not stop where the model ends its text"},
+    {"stop", 0, OPTION_LIST, AT(stop), CLI_RUN, "TEXT", "end before TEXT; go on where the model ends"},
+    {"ignore-eos", 0, OPTION_FLAG, AT(session.ignore_end), CLI_RUN, NULL, NULL},
     {"no-bos", 0, OPTION_FLAG, AT(no_bos), CLI_TOKENIZE | CLI_LOGITS, NULL, "no start token in front"},
     {"no-special", 0, OPTION_FLAG, AT(no_special), CLI_TEXT & ~(unsigned)CLI_RUN, NULL,
      "<|endoftext|> and the like are plain text"},
@@ -173,6 +175,13 @@ static bool parse_float(const char *text, double min, double max, float *value) 
     return *end == 0 && isfinite(parsed) && parsed >= min && parsed <= max;
 }
 
+static bool append(const cli_command *command, const char *shown, const char *text, cli_list *list) {
+    if (!*text) return usage_error(command, "%s: the text is empty", shown);
+    if (list->n == CLI_LIST_MAX) return usage_error(command, "%s: given more than %d times", shown, CLI_LIST_MAX);
+    list->items[list->n++] = text;
+    return true;
+}
+
 /* Stores a value; text is NULL for options that take none. `shown` is the option as the user wrote it. */
 static bool store(const cli_command *command, const option_spec *option, const char *shown, const char *text,
                   cli_options *options) {
@@ -182,6 +191,7 @@ static bool store(const cli_command *command, const option_spec *option, const c
     case OPTION_FLAG: *(bool *)place = true; return true;
     case OPTION_LEVEL: ++*(uint32_t *)place; return true;
     case OPTION_TEXT: *(const char **)place = text; return true;
+    case OPTION_LIST: return append(command, shown, text, place);
     case OPTION_CHOICE:
         *(const char **)place = text;
         if (is_choice(option->argument, text)) return true;

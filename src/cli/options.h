@@ -28,6 +28,13 @@ enum {
     CLI_ALL = CLI_MODEL | CLI_DEVICES,
 };
 
+/* The texts of an option that may be given several times. */
+enum { CLI_LIST_MAX = 16 };
+typedef struct cli_list {
+    const char *items[CLI_LIST_MAX];
+    uint32_t n;
+} cli_list;
+
 /* What the command line said. Strings belong to argv. */
 typedef struct cli_options {
     gab_engine_options engine; /* model_path NULL: the embedded model */
@@ -36,6 +43,7 @@ typedef struct cli_options {
     const char *tokens;         /* token ids, not yet parsed */
     const char *output;         /* "-": standard output */
     const char *kv, *precision; /* one of their choices; NULL: the library's default */
+    cli_list stop;              /* texts before which the output ends */
     int64_t n_predict;          /* -1: until the end */
     uint32_t chunk;             /* rows a step, 0: the engine's choice */
     uint32_t verbose;           /* how often -v was given */

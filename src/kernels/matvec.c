@@ -7,6 +7,7 @@ const gab_variant gab_matvec_variants[] = {
      .shader = GAB_SHADER_MATVEC_ACROSS_F32,
      .lane = true,
      .across = true,
+     .pairs = true,
      .needs = GAB_FEATURE_ADDRESS | GAB_FEATURE_SUM,
      .rows = {8, 8, 4, 4}},
     {.name = "group", .shader = GAB_SHADER_MATVEC_GROUP_F32, .lanes = 64, .rows = {4, 4, 4, 2}},

@@ -31,6 +31,7 @@ typedef struct gab_variant {
     bool across;          /* LANE products: the lanes lie along a weight row, else each has rows of its own */
     float error;          /* 0: products of f32; else they are narrower, the relative L2 error of a result is at most
                              this, and the variant is only for GAB_PRECISION_FAST */
+    bool pairs;           /* MATVEC: can store keys and values straight into the cache */
     uint32_t needs;       /* GAB_FEATURE_*, all of them */
     uint32_t lanes;       /* invocations a group; 0: the set's */
     uint32_t rows[4]; /* weight rows a lane or a group; of MATVEC with 1, 2, 4 and 8 columns a group, else rows[0] */

@@ -98,7 +98,7 @@ static gab_status check_vocabulary(gab_engine *e) {
 static gab_status prepare_plans(gab_engine *e, const gab_load_options *load) {
     const uint32_t rows[] = {1, GAB_ROW_MAX};
     for (uint32_t i = 0; i < 2; i++) {
-        const gab_plan_shape shape = gab_plan_shape_for(&e->plans, rows[i], 1, 1, false);
+        const gab_plan_shape shape = gab_plan_shape_for(&e->plans, rows[i], 1, rows[i], false);
         if (load->progress) load->progress(load->progress_user, "preparing kernels", i, 2);
         GAB_TRY(gab_plan_prepare(&e->plans, &shape));
     }

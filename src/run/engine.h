@@ -1,6 +1,6 @@
 /*
  * engine.h - what an engine and its sessions are made of. Shared by engine.c (making and unmaking), scheduler.c (the
- * thread that forms and runs steps) and session.c (the calls of users).
+ * thread that runs steps), batch.c (what goes into one) and session.c (the calls of users).
  *
  * One lock guards everything below but what is marked as the scheduler's own, which only its thread touches once the
  * engine is made. The scheduler gives the lock up while the device works.
@@ -23,8 +23,10 @@ struct gab_session {
     gab_session_options options;
     uint32_t slot; /* its page table and sampled token */
     gab_session_state state;
-    bool in_step; /* the running step holds rows of it: it must not be touched but for cancelling */
     bool cancelled;
+    uint32_t turn;   /* goes up when one ends: what steps then hold of the old one is dropped */
+    uint32_t n_step; /* steps, queued or running, that hold rows of it, dropped or not: it must not lose pages */
+    uint32_t n_ahead, n_draw; /* of the turn, in these steps: tokens being computed, tokens being drawn */
     gab_cond changed;
 
     int32_t *tokens; /* [n_token] the history; capacity: the engine's context */
@@ -60,7 +62,6 @@ struct gab_engine {
     gab_model *model;
     gab_kv_cache kv;
     gab_plans plans;
-    uint32_t parity;
     double submit_budget_ms;
     uint32_t n_lost; /* losses of the device since a session had last computed all its tokens */
 
@@ -79,10 +80,17 @@ void gab_engine_close_device(gab_engine *engine);
 /* The scheduler's thread. */
 void *gab_scheduler_run(void *engine);
 
-/* Gives all pages of a session from its n-th on back. By the scheduler, or under the lock while it is not in a step. */
+/* ---- under the lock ---- */
+
+/* Gives all pages of a session from its n-th on back. By the scheduler, or while no step holds rows of it. */
 void gab_session_release_pages(gab_session *session, uint32_t n_keep);
 
-/* Adds an event, dropped when memory is out (the turn then fails). Under the lock. */
+/* Adds an event, dropped when memory is out (the turn then fails). */
 void gab_session_push(gab_session *session, gab_event event);
+
+/* Ends the turn: as asked for, or with a failure. What steps still hold of it is dropped when they are done. */
+void gab_session_stop(gab_session *session);
+void gab_session_end(gab_session *session, gab_stop stop, int32_t token);
+void gab_session_fail(gab_session *session, gab_status status, const char *message);
 
 #endif

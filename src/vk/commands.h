@@ -36,7 +36,7 @@ typedef struct gab_recorder {
     gab_status status;
 } gab_recorder;
 
-enum { GAB_BINDING_MAX = 8, GAB_PUSH_MAX = 128 };
+enum { GAB_BINDING_MAX = 10, GAB_PUSH_MAX = 128 };
 
 /* One dispatch. Groups may exceed no device limit: x at most 65535 (fold into y). */
 typedef struct gab_dispatch {

@@ -320,7 +320,8 @@ const gab_pipeline *gab_pipeline_at(const gab_pipeline_store *store, uint32_t i)
 }
 
 void gab_pipeline_describe(const gab_pipeline_key *key, char *text, size_t size) {
-    static const char *const names[GAB_SPEC_COUNT] = {"lanes", "rows", "cols", "head_dim", "kv_f16", "decode"};
+    static const char *const names[GAB_SPEC_COUNT] = {"lanes",  "rows", "cols", "head_dim", "kv_f16",
+                                                      "decode", "m",    "n",    "k",        "kv_store"};
     int at = snprintf(text, size, "%s", gab_shaders[key->shader].name);
     for (int i = 0; i < GAB_SPEC_COUNT; i++)
         if (key->spec[i] && at > 0 && (size_t)at < size)
