@@ -3,7 +3,7 @@
  *
  * Three kinds of object:
  *
- *   gab_tokenizer   the vocabulary of a model file; needs no device. Immutable, safe to share between threads.
+ *   gab_tokenizer   the vocabulary of a model; needs no device. Immutable, safe to share between threads.
  *   gab_engine      a device with a model on it. Its configuration never changes; safe to share between threads. Owns
  *                   one scheduler thread, which forms the steps (batches) of all its sessions.
  *   gab_session     one conversation: its token history, its KV pages, its sampler. Many per engine. Its functions may
@@ -113,7 +113,7 @@ GAB_API const char *gab_device_kind_text(gab_device_kind kind);
 typedef struct gab_tokenizer gab_tokenizer;
 typedef struct gab_text_stream gab_text_stream;
 
-/* Reads the vocabulary of a GGUF file. */
+/* Reads the vocabulary of a GGUF file, or makes that of a synthetic model (model_path below). */
 GAB_API gab_status gab_tokenizer_open(const char *model_path, gab_log_fn log, void *log_user,
                                       gab_tokenizer **tokenizer);
 GAB_API void gab_tokenizer_destroy(gab_tokenizer **tokenizer);
@@ -162,9 +162,13 @@ typedef enum gab_kv_type { GAB_KV_F16, GAB_KV_F32 } gab_kv_type;
  * measure faster. */
 typedef enum gab_precision { GAB_PRECISION_FAST, GAB_PRECISION_EXACT } gab_precision;
 
+/* Models without a file, to measure a device with: "synth:PRESET[:TYPE]" has the shape of a published model, random
+ * weights, the same ones each time, and a vocabulary of bytes and made-up words. PRESET: gpt2-124m, gpt2-1.5b,
+ * gpt3-1.3b, gpt3-6.7b, gpt3-13b, gpt3-175b; TYPE: f32, f16 (default), q8_0, q4_0; in any case. A file whose name
+ * begins like this is "./synth:...". */
 typedef struct gab_engine_options {
     size_t struct_size;
-    const char *model_path; /* GGUF file; required */
+    const char *model_path; /* GGUF file, or synth:PRESET[:TYPE], see above; required */
     const char *device;     /* index, part of the name (any case) or UUID; NULL: GABBRO_DEVICE, else the fastest kind */
     uint32_t context;       /* positions a session can hold; 0: the model's own, or less if memory is short */
     uint32_t n_session;     /* sessions that can exist at once, 1..16; default 8 */

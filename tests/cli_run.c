@@ -55,6 +55,27 @@ GAB_TEST(json_has_all_keys) {
     cJSON_Delete(object);
 }
 
+GAB_TEST(synthetic_model) {
+    if (GAB_TEST_ASAN) SKIP("a model of real size takes minutes on lavapipe under the sanitizer");
+    cli_need_device();
+    cJSON *object =
+        cli_json(CLI("run", "--json", "-m", "synth:gpt2-124m:Q4_0", "-n", "3", "--ignore-eos", "-p", "Hello"));
+    CHECK(strcmp(cli_json_text_of(object, "model"), "gpt2-124m in Q4_0, random weights") == 0);
+    CHECK(cli_json_number_of(object, "n_prompt") == 5); /* bytes */
+    CHECK(cli_json_number_of(object, "n_decode") == 3 && cli_json_text_of(object, "text")[0]);
+    cJSON_Delete(object);
+}
+
+GAB_TEST(synthetic_model_too_large) {
+    cli_need_device();
+    cli_result result = CLI("run", "--json", "-m", "synth:gpt3-175b", "-p", "Hello");
+    CHECK_EXIT(result, 1);
+    CHECK(result.n_out == 0);
+    CHECK_SAYS(result.err, "gabbro: error: synth:gpt3-175b needs 32");
+    CHECK_SAYS(result.err, "try a smaller model");
+    cli_result_free(&result);
+}
+
 /* Ends before the first of the texts, which may begin and end inside tokens; nothing behind it is printed. */
 GAB_TEST(stop_string_ends_the_text) {
     cli_need_device();

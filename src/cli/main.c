@@ -29,7 +29,9 @@ static void print_help(FILE *out) {
     fputs("Usage: gabbro COMMAND [options]\n\n", out);
     for (size_t i = 0; i < N_COMMAND; i++) fprintf(out, "  %-12s%s\n", commands[i].name, commands[i].summary);
     fputs("\n'gabbro COMMAND --help' shows its options, 'gabbro --version' the version.\n"
-          "First try: gabbro run -p \"Once upon a time\"\n",
+          "First try: gabbro run -p \"Once upon a time\"\n"
+          "Random weights, to measure a device without a download: -m synth:PRESET\n"
+          "(-m synth:help lists the presets).\n",
           out);
 }
 

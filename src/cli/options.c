@@ -41,7 +41,7 @@ typedef struct option_spec {
 
 static const option_spec option_table[] = {
     {"model", 'm', OPTION_TEXT, AT(engine.model_path), CLI_MODEL, "FILE",
-     "GGUF model file (default: the embedded model)"},
+     "a GGUF file or synth:PRESET (the embedded model)"},
     {"prompt", 'p', OPTION_TEXT, AT(prompt), CLI_TEXT, "TEXT", "the text (default: read standard input)"},
     {"file", 'f', OPTION_TEXT, AT(file), CLI_TEXT, "FILE", "read the text from FILE (-: standard input)"},
     {"tokens", 't', OPTION_TEXT, AT(tokens), CLI_LOGITS | CLI_DETOKENIZE, "LIST", "token ids: 1,2,3"},

@@ -33,7 +33,7 @@ gab_status cli_model_find(cli_options *options, cli_console *console) {
     const char *named = getenv("GABBRO_MODEL");
     if (named && named[0]) {
         options->engine.model_path = named;
-        if (access(named, R_OK) == 0) return GAB_OK;
+        if (access(named, R_OK) == 0 || strncmp(named, "synth:", 6) == 0) return GAB_OK;
         return gab_fail(&console->log, GAB_ERROR_FILE,
                         "GABBRO_MODEL names %s, which cannot be read: correct or unset it, or use -m FILE", named);
     }

@@ -5,11 +5,16 @@
 #include <string.h>
 
 #include "format/reader.h"
+#include "model/synth.h"
 #include "text/utf8.h"
 
 static const gab_architecture *const architectures[] = {&gab_gpt2};
 
 enum { N_ARCHITECTURE = sizeof architectures / sizeof *architectures };
+
+gab_status gab_model_gguf_open(const char *model_path, const gab_log *log, gab_gguf **gguf) {
+    return gab_synth_is_name(model_path) ? gab_synth_open(model_path, log, gguf) : gab_gguf_open(model_path, log, gguf);
+}
 
 gab_status gab_config_u32(const gab_gguf *gguf, const gab_log *log, uint32_t max, uint32_t *value, const char *key) {
     GAB_TRY(gab_gguf_require_u32(gguf, key, log, value));

@@ -41,6 +41,9 @@ struct gab_architecture {
     gab_forward_pass pass; /* model: filled in */
 };
 
+/* What a path of the public interface names: a GGUF file, or a synthetic model (synth.h). */
+gab_status gab_model_gguf_open(const char *model_path, const gab_log *log, gab_gguf **gguf);
+
 /* UNSUPPORTED, naming those that are, when the file is of another architecture. */
 gab_status gab_model_check_architecture(const gab_gguf *gguf, const gab_log *log);
 

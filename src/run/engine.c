@@ -178,7 +178,7 @@ static gab_status check_options(const gab_engine_options *o, const gab_log *log)
                         "gab_engine_options of %zu bytes, expected %zu: fill it with "
                         "gab_engine_options_default and compile against this version's header",
                         o->struct_size, sizeof *o);
-    if (!o->model_path) return gab_fail(log, GAB_ERROR_ARGUMENT, "no model_path: name a GGUF file");
+    if (!o->model_path) return gab_fail(log, GAB_ERROR_ARGUMENT, "no model_path: name a GGUF file or synth:PRESET");
     if (o->n_session < 1 || o->n_session > SESSION_MAX)
         return gab_fail(log, GAB_ERROR_ARGUMENT, "n_session is %u, expected 1 to %d", o->n_session, SESSION_MAX);
     if (o->context > CONTEXT_MAX)
@@ -219,7 +219,7 @@ gab_status gab_engine_make(const gab_engine_options *options, gab_engine **out) 
         status = gab_fail(&log, GAB_ERROR_HOST_MEMORY, "out of host memory for the engine");
         goto error;
     }
-    GAB_TRY_GOTO(gab_gguf_open(e->model_path, &e->log, &e->gguf), error);
+    GAB_TRY_GOTO(gab_model_gguf_open(e->model_path, &e->log, &e->gguf), error);
     GAB_TRY_GOTO(gab_model_check_architecture(e->gguf, &e->log), error); /* says more than its tokenizer would */
     GAB_TRY_GOTO(gab_tokenizer_create(e->gguf, &e->log, &e->tokenizer), error);
     *out = e;
@@ -283,4 +283,15 @@ void gab_engine_get_info(const gab_engine *engine, gab_engine_info *info) {
 
 const gab_tokenizer *gab_engine_tokenizer(const gab_engine *engine) {
     return engine->tokenizer;
+}
+
+gab_status gab_tokenizer_open(const char *model_path, gab_log_fn log_fn, void *log_user, gab_tokenizer **tokenizer) {
+    gab_log log = {log_fn, log_user};
+    gab_gguf *gguf = NULL;
+    if (!model_path || !tokenizer)
+        return gab_fail(&log, GAB_ERROR_ARGUMENT, "gab_tokenizer_open: model_path and tokenizer must not be NULL");
+    GAB_TRY(gab_model_gguf_open(model_path, &log, &gguf));
+    gab_status status = gab_tokenizer_create(gguf, &log, tokenizer);
+    gab_gguf_close(&gguf);
+    return status;
 }

@@ -25,9 +25,8 @@ static int memory_type(const gab_vk *vk, uint32_t allowed, gab_memory_kind kind)
     return -1;
 }
 
-static gab_status clear(gab_vk *vk, gab_buffer *buffer);
-
-gab_status gab_buffer_create(gab_vk *vk, gab_memory_kind kind, uint64_t size, const char *what, gab_buffer *buffer) {
+gab_status gab_buffer_create_unset(gab_vk *vk, gab_memory_kind kind, uint64_t size, const char *what,
+                                   gab_buffer *buffer) {
     const double mib = 1.0 / (1 << 20);
     gab_status status = GAB_OK;
     uint32_t families[2] = {vk->queue_family, vk->transfer_family};
@@ -91,7 +90,6 @@ gab_status gab_buffer_create(gab_vk *vk, gab_memory_kind kind, uint64_t size, co
                                                  .buffer = buffer->buffer};
         buffer->address = vk->fn.vkGetBufferDeviceAddress(vk->device, &where);
     }
-    GAB_TRY_GOTO(clear(vk, buffer), error);
     return GAB_OK;
 error:
     gab_buffer_destroy(vk, buffer);
@@ -192,6 +190,13 @@ static gab_status clear(gab_vk *vk, gab_buffer *buffer) {
     status = transfer_run(vk, &t);
 error:
     transfer_end(vk, &t);
+    return status;
+}
+
+gab_status gab_buffer_create(gab_vk *vk, gab_memory_kind kind, uint64_t size, const char *what, gab_buffer *buffer) {
+    GAB_TRY(gab_buffer_create_unset(vk, kind, size, what, buffer));
+    gab_status status = clear(vk, buffer);
+    if (status != GAB_OK) gab_buffer_destroy(vk, buffer);
     return status;
 }
 

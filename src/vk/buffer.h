@@ -33,6 +33,9 @@ enum { GAB_SLICE_ALIGN = 256 };
 
 /* `what` names the use in errors ("KV cache"). The contents are zero. */
 gab_status gab_buffer_create(gab_vk *vk, gab_memory_kind kind, uint64_t size, const char *what, gab_buffer *buffer);
+/* The same with whatever was in the memory: for what is written anyway. */
+gab_status gab_buffer_create_unset(gab_vk *vk, gab_memory_kind kind, uint64_t size, const char *what,
+                                   gab_buffer *buffer);
 void gab_buffer_destroy(gab_vk *vk, gab_buffer *buffer); /* zeroed and half-built ones too */
 gab_slice gab_buffer_slice(const gab_buffer *buffer, uint64_t offset, uint64_t size);
 static inline gab_slice gab_buffer_all(const gab_buffer *buffer) {
