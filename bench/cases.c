@@ -13,6 +13,7 @@ typedef struct walk {
     bench_case_fn fn;
     void *user;
     bench_case *c;
+    const gab_variant *variant; /* of the case under way */
     uint32_t n;
     gab_step *step; /* and page tables */
 } walk;
@@ -37,9 +38,10 @@ static gab_status fill_logits(bench_data *data) {
     return status;
 }
 
-gab_status bench_data_create(gab_vk *vk, const gab_kernel_set *set, uint64_t pool_bytes, bench_data *data) {
+gab_status bench_data_create(gab_vk *vk, const gab_kernel_set *set, bool all_variants, uint64_t pool_bytes,
+                             bench_data *data) {
     const uint64_t rows = 4ull * (GAB_ROW_MAX + PAD_ROWS) * COLS_MAX;
-    *data = (bench_data){.vk = vk, .set = *set};
+    *data = (bench_data){.vk = vk, .set = *set, .all_variants = all_variants};
     GAB_TRY(bench_pool_create(vk, pool_bytes, &data->pool));
     GAB_TRY(bench_buffer_create(vk, sizeof(gab_step) + 4ull * GAB_SLOT_MAX * TABLE_STRIDE, "the step", &data->step));
     GAB_TRY(bench_buffer_create(vk, rows, "activations", &data->x));
@@ -105,6 +107,7 @@ static bench_case *case_new(walk *w, const char *kernel, const char *shape, uint
     bench_case *c = w->c;
     memset(c, 0, sizeof *c);
     c->kernel = kernel;
+    c->variant = w->variant;
     snprintf(c->shape, sizeof c->shape, "%s", shape);
     c->context =
         (gab_kernel_context){.set = w->data->set, .step = gab_buffer_all(&w->data->step), .n_row = n_row, .n_out = 1};
@@ -166,28 +169,32 @@ static void record_matmul(const gab_kernel_context *context, const bench_case *c
     gab_matmul_record(context, &op);
 }
 
-static gab_status products(walk *w, gab_dtype type, const bench_shape *s) {
-    static const uint32_t columns[] = {1, 2, 4, 8, 16, 32, 128, 512};
+typedef struct product_shape {
+    gab_dtype type;
+    uint32_t n_row, n_col, columns;
+} product_shape;
+
+static gab_status product(walk *w, const void *shape_of) {
+    const product_shape *s = shape_of;
+    const gab_dtype type = s->type;
+    const uint32_t columns = s->columns;
     bench_data *data = w->data;
-    for (size_t i = 0; i < sizeof columns / sizeof *columns; i++) {
-        char shape[64];
-        snprintf(shape, sizeof shape, "%s %ux%u, %u", gab_dtype_get(type)->name, s->n_row, s->n_col, columns[i]);
-        bench_case *c = case_new(w, columns[i] <= GAB_MATVEC_COLUMNS_MAX ? "matvec" : "matmul", shape, columns[i]);
-        if (!c) continue;
-        take_weights(w, type, s->n_row, s->n_col);
-        c->bytes = (double)s->n_row * (double)gab_dtype_planes_row_bytes(type, s->n_col) +
-                   4.0 * columns[i] * (s->n_col + s->n_row);
-        c->flops = 2.0 * s->n_row * s->n_col * columns[i];
-        c->record = record_matmul;
-        c->bias = gab_buffer_all(&data->bias);
-        c->op.matmul = (gab_matmul){.x = gab_buffer_all(&data->x),
-                                    .y = gab_buffer_all(&data->y),
-                                    .x_stride = gab_row_stride(s->n_col),
-                                    .y_stride = gab_row_stride(s->n_row)};
-        GAB_TRY(set_step(w, columns[i], 0, true, 1));
-        GAB_TRY(case_run(w, true));
-    }
-    return GAB_OK;
+    char shape[64];
+    snprintf(shape, sizeof shape, "%s %ux%u, %u", gab_dtype_get(type)->name, s->n_row, s->n_col, columns);
+    bench_case *c = case_new(w, columns <= GAB_MATVEC_COLUMNS_MAX ? "matvec" : "matmul", shape, columns);
+    if (!c) return GAB_OK;
+    take_weights(w, type, s->n_row, s->n_col);
+    c->bytes =
+        (double)s->n_row * (double)gab_dtype_planes_row_bytes(type, s->n_col) + 4.0 * columns * (s->n_col + s->n_row);
+    c->flops = 2.0 * s->n_row * s->n_col * columns;
+    c->record = record_matmul;
+    c->bias = gab_buffer_all(&data->bias);
+    c->op.matmul = (gab_matmul){.x = gab_buffer_all(&data->x),
+                                .y = gab_buffer_all(&data->y),
+                                .x_stride = gab_row_stride(s->n_col),
+                                .y_stride = gab_row_stride(s->n_row)};
+    GAB_TRY(set_step(w, columns, 0, true, 1));
+    return case_run(w, true);
 }
 
 static void record_attention(const gab_kernel_context *context, const bench_case *c, uint32_t copy) {
@@ -197,9 +204,17 @@ static void record_attention(const gab_kernel_context *context, const bench_case
 }
 
 /* n_row rows of one sequence from first_position on, or, for decode, n_row sequences of one row each there. */
-static gab_status attention(walk *w, uint32_t n_head, uint32_t n_head_kv, uint32_t head_dim, uint32_t n_row,
-                            uint32_t first_position, bool decode) {
+typedef struct attention_shape {
+    uint32_t n_head, n_head_kv, head_dim, n_row, first_position;
+    bool decode;
+} attention_shape;
+
+static gab_status attention(walk *w, const void *shape_of) {
+    const attention_shape *s = shape_of;
     bench_data *data = w->data;
+    const uint32_t n_head = s->n_head, n_head_kv = s->n_head_kv, head_dim = s->head_dim, n_row = s->n_row;
+    const uint32_t first_position = s->first_position;
+    const bool decode = s->decode;
     const uint32_t depth = first_position + (decode ? 1 : n_row), n = n_head * head_dim;
     const uint32_t tile = gab_attention_tile_rows(&data->set, head_dim);
     const double kv_bytes = 2.0 * 2 * n_head_kv * head_dim; /* a position's keys and values */
@@ -319,20 +334,58 @@ static gab_status sample(walk *w) {
     return case_run(w, false);
 }
 
+/* ---- all of them ---- */
+
+/* With the variant of the set, or with each that the device can run. */
+static gab_status with_variants(walk *w, gab_operation operation, gab_status (*one)(walk *w, const void *),
+                                const void *arguments) {
+    gab_kernel_set *set = &w->data->set;
+    const uint8_t chosen = set->choice[operation];
+    uint32_t n;
+    const gab_variant *variants = gab_variants(operation, &n);
+    gab_status status = GAB_OK;
+    for (uint32_t i = 0; status == GAB_OK && i < n; i++) {
+        if (w->data->all_variants ? !gab_variant_usable(w->data->vk, &variants[i], false) : i != chosen) continue;
+        set->choice[operation] = (uint8_t)i;
+        w->variant = &variants[i];
+        status = one(w, arguments);
+    }
+    set->choice[operation] = chosen;
+    w->variant = NULL;
+    return status;
+}
+
+static gab_status products(walk *w, const bench_shape *shapes, uint32_t n_shape) {
+    static const uint32_t columns[] = {1, 2, 4, 8, 16, 32, 128, 512};
+    for (gab_dtype type = 0; type < GAB_DTYPE_COUNT; type++)
+        for (uint32_t i = 0; i < n_shape; i++)
+            for (size_t c = 0; c < sizeof columns / sizeof *columns; c++) {
+                const product_shape s = {type, shapes[i].n_row, shapes[i].n_col, columns[c]};
+                GAB_TRY(with_variants(w, gab_matmul_operation(type, columns[c]), product, &s));
+            }
+    return GAB_OK;
+}
+
+static gab_status attentions(walk *w) {
+    static const struct { uint32_t n_head, n_head_kv, head_dim; } heads[] = {{12, 12, 64}, {32, 8, 128}};
+    static const struct {
+        uint32_t n_row, first_position;
+        bool decode;
+    } rows[] = {{1, 4095, true}, {1, DEPTH_MAX - 64, true}, {8, 1023, true}, {512, 0, false}, {512, 3584, false}};
+    for (size_t h = 0; h < sizeof heads / sizeof *heads; h++)
+        for (size_t r = 0; r < sizeof rows / sizeof *rows; r++) {
+            const attention_shape s = {heads[h].n_head, heads[h].n_head_kv,     heads[h].head_dim,
+                                       rows[r].n_row,   rows[r].first_position, rows[r].decode};
+            GAB_TRY(with_variants(w, s.decode ? GAB_OP_ATTENTION_DECODE : GAB_OP_ATTENTION_PREFILL, attention, &s));
+        }
+    return GAB_OK;
+}
+
 static gab_status all_cases(walk *w, const bench_shape *shapes, uint32_t n_shape) {
     static const uint32_t rows[] = {1, 512}, widths[] = {768, 4096};
-    static const struct { uint32_t n_head, n_head_kv, head_dim; } heads[] = {{12, 12, 64}, {32, 8, 128}};
-    for (int type = 0; type < GAB_DTYPE_COUNT; type++)
-        for (uint32_t i = 0; i < n_shape; i++) GAB_TRY(products(w, (gab_dtype)type, &shapes[i]));
-    for (size_t i = 0; i < sizeof heads / sizeof *heads; i++) {
-        const uint32_t h = heads[i].n_head, kv = heads[i].n_head_kv, d = heads[i].head_dim;
-        GAB_TRY(attention(w, h, kv, d, 1, 4095, true));
-        GAB_TRY(attention(w, h, kv, d, 1, DEPTH_MAX - 64, true));
-        GAB_TRY(attention(w, h, kv, d, 8, 1023, true));
-        GAB_TRY(attention(w, h, kv, d, 512, 0, false));
-        GAB_TRY(attention(w, h, kv, d, 512, 3584, false));
-        for (size_t r = 0; r < 2; r++) GAB_TRY(kv_write(w, kv, d, rows[r]));
-    }
+    GAB_TRY(products(w, shapes, n_shape));
+    GAB_TRY(attentions(w));
+    for (size_t r = 0; r < 2; r++) GAB_TRY(kv_write(w, 12, 64, rows[r]));
     for (size_t i = 0; i < 2; i++)
         for (size_t r = 0; r < 2; r++) GAB_TRY(layernorm(w, widths[i], rows[r]));
     for (int type = 0; type < GAB_DTYPE_COUNT; type++) GAB_TRY(gather(w, (gab_dtype)type, 4096, 512));

@@ -25,6 +25,7 @@ typedef struct bench_shape {
 typedef struct bench_case {
     const char *kernel; /* the operation: "matvec", "attention decode", ... */
     char shape[64];
+    const gab_variant *variant; /* that runs; NULL: the operation has none */
     double bytes, flops;
     gab_kernel_context context; /* but for its recorder */
     void (*record)(const gab_kernel_context *context, const struct bench_case *c, uint32_t copy);
@@ -47,11 +48,13 @@ typedef struct bench_case {
 typedef struct bench_data {
     gab_vk *vk;
     gab_kernel_set set;
+    bool all_variants; /* cases with each usable variant, else with that of the set */
     bench_pool pool;
     gab_buffer step, x, y, bias, pieces, logits, scratch, small;
 } bench_data;
 
-gab_status bench_data_create(gab_vk *vk, const gab_kernel_set *set, uint64_t pool_bytes, bench_data *data);
+gab_status bench_data_create(gab_vk *vk, const gab_kernel_set *set, bool all_variants, uint64_t pool_bytes,
+                             bench_data *data);
 void bench_data_destroy(bench_data *data);
 
 typedef gab_status (*bench_case_fn)(void *user, const bench_case *c);

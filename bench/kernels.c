@@ -2,8 +2,8 @@
  * kernels.c - every kernel of a model, alone, on one device: time, GB/s and GFLOP/s, beside what the device can do at
  * most, measured in the same run.
  *
- *     bench/kernels [-d DEVICE] [-k PART] [-r RUNS] [--shapes 3072x768,...] [--memory MiB] [--variant lane|group]
- *                   [--json]
+ *     bench/kernels [-d DEVICE] [-k PART] [-r RUNS] [--shapes 3072x768,...] [--memory MiB] [--variant LIST]
+ *                   [--all-variants] [--json]
  *
  * -k takes the kernels whose name holds PART: "matvec", "Q4_0", "decode", "matvec Q8_0 3072x768, 1". GB/s count what
  * must move once; a column is an activation row. Weights and caches rotate through --memory (512 MiB), so that they
@@ -24,7 +24,7 @@ typedef struct options {
     bench_shape shapes[BENCH_SHAPE_MAX];
     uint32_t n_shape, n_run;
     uint64_t memory;
-    bool json;
+    bool json, all_variants;
 } options;
 
 typedef struct report {
@@ -88,7 +88,8 @@ static gab_status run_case(void *user, const bench_case *c) {
     const double gb = c->bytes / time.ms * 1e-6, gflop = c->flops / time.ms * 1e-6;
     const double read = 100 * gb / r->ceilings[BENCH_CEILING_READ].value;
     const double fma = 100 * gflop / r->ceilings[BENCH_CEILING_FMA].value;
-    name_kernels(r->vk, &time.trace, kernels, sizeof kernels);
+    const int at = c->variant ? snprintf(kernels, sizeof kernels, "%s: ", c->variant->name) : 0;
+    name_kernels(r->vk, &time.trace, kernels + at, sizeof kernels - (size_t)at);
     if (r->rows) {
         cJSON *row = cJSON_CreateObject();
         cJSON_AddStringToObject(row, "kernel", c->kernel);
@@ -164,6 +165,10 @@ static bool parse(int argc, char **argv, options *o) {
             o->json = true;
             continue;
         }
+        if (strcmp(argv[i], "--all-variants") == 0) {
+            o->all_variants = true;
+            continue;
+        }
         if (!value) return false;
         if (strcmp(argv[i], "-d") == 0)
             o->device = value;
@@ -190,8 +195,8 @@ static gab_status bench(const options *o, report *r) {
     gab_status status;
     const gab_log log = {print_log, &r->progress};
     GAB_TRY(gab_vk_create(o->device, &log, &r->vk));
-    GAB_TRY(gab_kernel_set_choose(r->vk, o->variant, &set));
-    GAB_TRY_GOTO(bench_data_create(r->vk, &set, o->memory, &data), error);
+    GAB_TRY(gab_kernel_set_choose(r->vk, o->variant, false, &set));
+    GAB_TRY_GOTO(bench_data_create(r->vk, &set, o->all_variants, o->memory, &data), error);
     GAB_TRY_GOTO(bench_cases_each(&data, o->shapes, o->n_shape, o->filter, NULL, NULL, &r->n_total), error);
     if (r->n_total == 0) {
         status = gab_fail(&log, GAB_ERROR_ARGUMENT, "no kernel's name holds '%s'", o->filter);
@@ -215,7 +220,8 @@ int main(int argc, char **argv) {
     if (!parse(argc, argv, &o)) {
         fprintf(stderr,
                 "usage: kernels [-d DEVICE] [-k PART OF A NAME] [-r RUNS, 5] [--shapes ROWSxCOLS,...: columns a "
-                "multiple of 32]\n               [--memory MiB, 512] [--variant lane|group] [--json]\n");
+                "multiple of 32]\n               [--memory MiB, 512] [--variant lane|group|OPERATION=NAME,...] "
+                "[--all-variants] [--json]\n");
         return 2;
     }
     gab_progress_init(&r.progress, stderr, false);

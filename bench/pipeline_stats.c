@@ -156,7 +156,7 @@ int main(int argc, char **argv) {
         }
     }
     gab_status status = gab_vk_create(device, &log, &vk);
-    if (status == GAB_OK) status = gab_kernel_set_choose(vk, variant, &set);
+    if (status == GAB_OK) status = gab_kernel_set_choose(vk, variant, false, &set);
     if (status == GAB_OK) status = request_all(vk, set);
     if (status == GAB_OK && vk->has_pipeline_statistics) {
         if (!quiet) {

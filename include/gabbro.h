@@ -165,7 +165,8 @@ typedef struct gab_engine_options {
     gab_kv_type kv;         /* type of the KV cache; default F16 */
     gab_precision precision;   /* default FAST */
     uint32_t submit_budget_ms; /* longest submit; default 100 */
-    const char *variant;       /* NULL: by the device; "lane" or "group" forces a family of kernels (tests, bench) */
+    const char *variant;       /* NULL: by measurement; "lane" or "group" forces a family of kernels, OPERATION=NAME one
+                                  variant, a list of these separated by commas (tests, bench) */
     uint64_t shard_bytes_max;  /* 0: the device's limits; else a smaller bound for one binding (tests) */
     bool staging;              /* true: upload through staging even where weights could be written in place (tests) */
     gab_log_fn log;            /* may be NULL */

@@ -34,7 +34,7 @@ GAB_TEST(pieces_are_counted) {
     gab_test_calls calls = gab_test_calls_start();
     gab_vk *vk = gab_test_vk_open(NULL);
     gab_kernel_set set;
-    CHECK_OK(gab_kernel_set_choose(vk, "group", &set));
+    CHECK_OK(gab_kernel_set_choose(vk, "group", false, &set));
     gab_matmul_check check = {.type = GAB_DTYPE_F32, .n_row = 4 * 100, .n_col = 8, .n_plan = 1};
     const double cost = 2.0 * 400 * 8; /* of 100 groups */
     static const struct {
@@ -98,7 +98,7 @@ static void need_validation(gab_vk **vk) {
 GAB_TEST(missing_barrier_is_seen) {
     gab_vk *vk = gab_test_vk_open(NULL);
     gab_kernel_set set;
-    CHECK_OK(gab_kernel_set_choose(vk, NULL, &set));
+    CHECK_OK(gab_kernel_set_choose(vk, NULL, false, &set));
     need_validation(&vk);
     hazard(vk, set, true);
     CHECK(gab_test_validation_count() == 0);
@@ -114,7 +114,7 @@ GAB_TEST(missing_barrier_across_buffers_is_seen) {
     gab_kernel_set set;
     gab_command_list list;
     uint64_t value = 0;
-    CHECK_OK(gab_kernel_set_choose(vk, NULL, &set));
+    CHECK_OK(gab_kernel_set_choose(vk, NULL, false, &set));
     need_validation(&vk);
     CHECK_OK(gab_command_list_create(vk, 2, &list));
     const gab_layernorm first = op_make(vk, some_x(vk)), second = op_make(vk, first.y);
@@ -241,7 +241,7 @@ GAB_TEST(device_lost) {
     gab_kernel_set set;
     gab_command_list list;
     uint64_t value = 0;
-    CHECK_OK(gab_kernel_set_choose(vk, NULL, &set));
+    CHECK_OK(gab_kernel_set_choose(vk, NULL, false, &set));
     CHECK_OK(gab_command_list_create(vk, 1, &list));
     gab_recorder recorder = {.vk = vk, .list = &list};
     gab_record_open(&recorder);

@@ -113,7 +113,7 @@ enum { N_COL = 48 };
 static void run_layernorm(gab_vk *vk, uint64_t seed) {
     gab_test_random random = {seed};
     gab_kernel_set set;
-    CHECK_OK(gab_kernel_set_choose(vk, NULL, &set));
+    CHECK_OK(gab_kernel_set_choose(vk, NULL, false, &set));
     float *x = gab_test_floats(&random, N_COL, 1), *weight = gab_test_floats(&random, N_COL, 1), y[N_COL];
     double expected[N_COL];
     gab_slice w = gab_test_slice(vk, weight, sizeof y);

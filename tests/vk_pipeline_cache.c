@@ -52,7 +52,7 @@ static unsigned use_device(void) {
     gab_test_log_reset();
     gab_vk *vk = gab_test_vk_open(device);
     gab_kernel_set set;
-    CHECK_OK(gab_kernel_set_choose(vk, NULL, &set));
+    CHECK_OK(gab_kernel_set_choose(vk, NULL, false, &set));
     gab_matmul_check_run(vk, set, &(gab_matmul_check){.type = GAB_DTYPE_F16, .n_row = 33, .n_col = 40, .n_plan = 1});
     gab_test_vk_close(&vk);
     CHECK(gab_test_log_count(GAB_LOG_ERROR) == 0);

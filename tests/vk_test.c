@@ -159,7 +159,7 @@ void gab_test_each_device(void (*body)(gab_vk *vk, gab_kernel_set set)) {
         for (int family = 0; family < 2; family++) {
             const char *name = family == 0 ? "lane" : "group";
             gab_kernel_set set;
-            CHECK_OK(gab_kernel_set_choose(vk, name, &set));
+            CHECK_OK(gab_kernel_set_choose(vk, name, false, &set));
             snprintf(harness.where, sizeof harness.where, "%s, %s", vk->info.name, name);
             uint64_t start = gab_time_ns();
             body(vk, set);

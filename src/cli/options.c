@@ -74,7 +74,7 @@ static const option_spec option_table[] = {
     {"quiet", 'q', OPTION_FLAG, AT(quiet), CLI_ALL, NULL, "say less, or more, on standard error"},
     {"verbose", 'v', OPTION_LEVEL, AT(verbose), CLI_ALL, NULL, NULL},
     {"help", 'h', OPTION_FLAG, AT(help), CLI_ALL, NULL, NULL},
-    {"variant", 0, OPTION_CHOICE, AT(engine.variant), CLI_ENGINE, "lane|group", NULL, .testing = true},
+    {"variant", 0, OPTION_TEXT, AT(engine.variant), CLI_ENGINE, "LIST", NULL, .testing = true},
     {"shard-bytes", 0, OPTION_U64, AT(engine.shard_bytes_max), CLI_ENGINE, "N", NULL, .testing = true},
     {"staging", 0, OPTION_FLAG, AT(engine.staging), CLI_ENGINE, NULL, NULL, .testing = true},
     {"submit-budget-ms", 0, OPTION_U32, AT(engine.submit_budget_ms), CLI_ENGINE, "N", NULL, 1, 10000, .testing = true},

@@ -8,17 +8,37 @@
 #include "kernels/matmul.h"
 #include "tensor/quant.h"
 
+const gab_variant gab_attention_decode_variants[] = {
+    {.name = "lane", .shader = GAB_SHADER_ATTENTION_LANE, .lane = true},
+    {.name = "group", .shader = GAB_SHADER_ATTENTION_GROUP},
+};
+const uint32_t gab_attention_decode_n_variant =
+    sizeof gab_attention_decode_variants / sizeof *gab_attention_decode_variants;
+
+const gab_variant gab_attention_prefill_variants[] = {
+    {.name = "lane", .shader = GAB_SHADER_ATTENTION_LANE, .lane = true},
+    {.name = "group", .shader = GAB_SHADER_ATTENTION_GROUP},
+};
+const uint32_t gab_attention_prefill_n_variant =
+    sizeof gab_attention_prefill_variants / sizeof *gab_attention_prefill_variants;
+
 bool gab_attention_is_decode(const gab_kernel_context *context) {
     return context->n_row <= GAB_MATVEC_COLUMNS_MAX;
 }
 
+/* Invocations a group of the LANE kernels. */
+static uint32_t lane_lanes(const gab_kernel_set *set) {
+    return set->lanes < 16 ? set->lanes : 16;
+}
+
 uint32_t gab_attention_rows_max(const gab_kernel_set *set, uint32_t depth) {
     const uint32_t lane_depth_max = 16384;
-    return set->lane && depth > lane_depth_max ? GAB_MATVEC_COLUMNS_MAX : GAB_ROW_MAX;
+    return gab_variant_of(set, GAB_OP_ATTENTION_PREFILL)->lane && depth > lane_depth_max ? GAB_MATVEC_COLUMNS_MAX
+                                                                                         : GAB_ROW_MAX;
 }
 
 uint32_t gab_attention_tile_rows(const gab_kernel_set *set, uint32_t head_dim) {
-    if (set->lane) return set->lanes;
+    if (gab_variant_of(set, GAB_OP_ATTENTION_PREFILL)->lane) return lane_lanes(set);
     return head_dim <= 128   ? 8
            : head_dim <= 256 ? 4
                              : 1; /* queries and probabilities stay below 8 KiB of shared memory */
@@ -29,8 +49,11 @@ uint64_t gab_attention_pieces_bytes(uint32_t n_row, uint32_t n_head, uint32_t he
 }
 
 void gab_attention_record(const gab_kernel_context *context, const gab_attention *op) {
-    const bool decode = gab_attention_is_decode(context), lane = context->set.lane;
-    const uint32_t lanes = context->set.lanes;
+    const bool decode = gab_attention_is_decode(context);
+    const gab_variant *variant =
+        gab_variant_of(&context->set, decode ? GAB_OP_ATTENTION_DECODE : GAB_OP_ATTENTION_PREFILL);
+    const bool lane = variant->lane;
+    const uint32_t lanes = lane_lanes(&context->set);
     const gab_attention_args args = {.n_head = op->n_head,
                                      .n_head_kv = op->kv.n_head_kv,
                                      .head_dim = op->kv.head_dim,
@@ -39,7 +62,7 @@ void gab_attention_record(const gab_kernel_context *context, const gab_attention
                                      .n_piece = op->n_piece,
                                      .scale = 1.0f / sqrtf((float)op->kv.head_dim)};
     gab_dispatch dispatch = {
-        .pipeline = {.shader = lane ? GAB_SHADER_ATTENTION_LANE : GAB_SHADER_ATTENTION_GROUP,
+        .pipeline = {.shader = variant->shader,
                      .n_binding = 5,
                      .spec = {[GAB_SPEC_LANES] = lane ? lanes : 0,
                               [GAB_SPEC_ROWS] = lane     ? 0

@@ -11,6 +11,9 @@
 
 #include "kernels/kv_write.h"
 
+extern const gab_variant gab_attention_decode_variants[], gab_attention_prefill_variants[];
+extern const uint32_t gab_attention_decode_n_variant, gab_attention_prefill_n_variant;
+
 typedef struct gab_attention {
     gab_kv_layer kv;
     gab_slice q; /* [n_row][q_stride] floats, [n_head][head_dim] at the start of a row */

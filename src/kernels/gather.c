@@ -16,14 +16,13 @@ void gab_gather_record(const gab_kernel_context *context, const gab_gather *op) 
                                       .index_kind = op->index_kind,
                                       .add = op->add,
                                       .y_stride = op->y_stride};
-        const gab_dispatch dispatch = {
-            .pipeline = {.shader = gab_shader_of_type(GAB_SHADER_GATHER_F32, GAB_SHADER_GATHER_F16, table->type),
-                         .n_binding = 5,
-                         .spec = {[GAB_SPEC_LANES] = context->set.lanes}},
-            .bindings = {context->step, shard->slice, shard->slice, op->y, op->sampled},
-            .push = &args,
-            .push_bytes = sizeof args,
-            .groups = {(n_part + context->set.lanes - 1) / context->set.lanes, n, 1}};
+        const gab_dispatch dispatch = {.pipeline = {.shader = gab_shader_of_type(GAB_SHADER_GATHER_F32, table->type),
+                                                    .n_binding = 5,
+                                                    .spec = {[GAB_SPEC_LANES] = context->set.lanes}},
+                                       .bindings = {context->step, shard->slice, shard->slice, op->y, op->sampled},
+                                       .push = &args,
+                                       .push_bytes = sizeof args,
+                                       .groups = {(n_part + context->set.lanes - 1) / context->set.lanes, n, 1}};
         if (i > 0) gab_record_apart(context->recorder);
         gab_record_dispatch(context->recorder, &dispatch);
     }

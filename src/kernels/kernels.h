@@ -1,29 +1,14 @@
 /*
- * kernels.h - what all kernels share: the family of variants a device uses, weights as kernels see them, and the step.
+ * kernels.h - what all kernels share: weights as kernels see them, and what a record function gets.
  *
  * A kernel file holds what it computes, a struct of what one dispatch needs, a function that records it, and its CPU
  * reference in double precision.
- *
- * Two families of variants exist. LANE: one vector of invocations a group, no shared memory, no barriers where it
- * matters; for CPU drivers. GROUP: for GPUs. Both run on any Vulkan 1.2 device.
  */
 #ifndef GAB_KERNELS_KERNELS_H
 #define GAB_KERNELS_KERNELS_H
 
-#include "tensor/dtype.h"
+#include "kernels/variants.h"
 #include "vk/commands.h"
-
-typedef struct gab_kernel_set {
-    bool lane; /* the LANE family, else GROUP */
-    uint32_t
-        lanes; /* invocations a group of the kernels that work for any number: the subgroup size for LANE, else 64 */
-} gab_kernel_set;
-
-/* By the kind of device; `forced` "lane" or "group" overrides (NULL: no). */
-gab_status gab_kernel_set_choose(const gab_vk *vk, const char *forced, gab_kernel_set *set);
-
-/* 64-bit hash of the family, its parameters and the code of all shaders: names the variant set in results. */
-uint64_t gab_kernel_set_hash(const gab_kernel_set *set);
 
 /* Whole rows of a weight matrix in one binding: plane 0 of all rows, then plane 1. */
 typedef struct gab_shard {
@@ -43,8 +28,8 @@ typedef struct gab_weight {
 /* 16-byte parts a row of plane 0, counted in weights of the type; the last may be padded with zeros. */
 uint32_t gab_weight_n_part(const gab_weight *weight);
 
-/* The shader variant of a weight type, given its F32 variant (variants lie in the order of gab_dtype). */
-gab_shader_id gab_shader_of_type(gab_shader_id f32, gab_shader_id next, gab_dtype type);
+/* The shader of a weight type, given that of F32 (shaders/shaders.cmake lists them in the order of gab_dtype). */
+gab_shader_id gab_shader_of_type(gab_shader_id f32, gab_dtype type);
 
 /* Activation rows are padded with zeros to this many floats: no kernel reads past a row's padded end. */
 enum { GAB_ROW_FLOATS_ALIGN = 32 };

@@ -5,55 +5,71 @@
 
 #include "kernels/matvec.h"
 
-void gab_matmul_prepare(const gab_kernel_context *context, const gab_matmul *op, const gab_shard *shard,
-                        gab_matmul_args *args, gab_dispatch *dispatch) {
-    const gab_weight *weight = op->weight;
-    const uint32_t n_part = gab_weight_n_part(weight);
-    const uint32_t n_col = op->of_outs ? context->n_out : context->n_row;
-    *args = (gab_matmul_args){.n_block = n_part,
-                              .row_vectors = n_part,
-                              .scale_offset = shard->scale_offset,
-                              .scale_words = (uint32_t)gab_dtype_plane_row_bytes(weight->type, 1, weight->n_col) / 4,
-                              .n_row = shard->n_row,
-                              .y_first = shard->first_row,
-                              .x_stride = op->x_stride,
-                              .y_stride = op->y_stride,
-                              .has_bias = op->bias != NULL,
-                              .activation = op->activation,
-                              .residual = op->residual,
-                              .of_outs = op->of_outs};
-    memset(dispatch, 0, sizeof *dispatch);
-    dispatch->pipeline.n_binding = 6;
-    const gab_slice bindings[] = {context->step, shard->slice, shard->slice,
-                                  op->x,         op->y,        op->bias ? *op->bias : op->y};
-    memcpy(dispatch->bindings, bindings, sizeof bindings);
-    dispatch->push = args;
-    dispatch->push_bytes = sizeof *args;
-    dispatch->cost = 2.0 * shard->n_row * weight->n_col * n_col;
+const gab_variant gab_matmul_variants[] = {
+    {.name = "lane", .shader = GAB_SHADER_MATVEC_LANE_F32, .lane = true, .rows = {4}, .cols = 8},
+    {.name = "tiled", .shader = GAB_SHADER_MATMUL_GROUP_F32, .lanes = 128, .rows = {64}, .cols = 32},
+};
+const uint32_t gab_matmul_n_variant = sizeof gab_matmul_variants / sizeof *gab_matmul_variants;
+
+uint32_t gab_matmul_columns(const gab_kernel_context *context, const gab_matmul *op) {
+    return op->of_outs ? context->n_out : context->n_row;
 }
 
-static void record_tiled(const gab_kernel_context *context, const gab_matmul *op, const gab_shard *shard) {
-    const uint32_t tile_rows = 64, tile_cols = 32; /* as in the shader */
-    gab_matmul_args args;
-    gab_dispatch dispatch;
-    gab_matmul_prepare(context, op, shard, &args, &dispatch);
-    dispatch.pipeline.shader =
-        gab_shader_of_type(GAB_SHADER_MATMUL_GROUP_F32, GAB_SHADER_MATMUL_GROUP_F16, op->weight->type);
-    gab_grid_fold((shard->n_row + tile_rows - 1) / tile_rows, dispatch.groups);
-    dispatch.groups[2] = ((op->of_outs ? context->n_out : context->n_row) + tile_cols - 1) / tile_cols;
+static void record_shard(const gab_kernel_context *context, const gab_matmul *op, const gab_shard *shard,
+                         const gab_variant *variant, uint32_t rows, uint32_t cols) {
+    const gab_weight *weight = op->weight;
+    const uint32_t n_part = gab_weight_n_part(weight), n_col = gab_matmul_columns(context, op);
+    const uint32_t lanes = variant->lanes ? variant->lanes : context->set.lanes;
+    const uint32_t group_rows = variant->lane ? lanes * rows : rows;
+    const gab_matmul_args args = {.n_block = n_part,
+                                  .row_vectors = n_part,
+                                  .scale_offset = shard->scale_offset,
+                                  .scale_words =
+                                      (uint32_t)gab_dtype_plane_row_bytes(weight->type, 1, weight->n_col) / 4,
+                                  .n_row = shard->n_row,
+                                  .y_first = shard->first_row,
+                                  .x_stride = op->x_stride,
+                                  .y_stride = op->y_stride,
+                                  .has_bias = op->bias != NULL,
+                                  .activation = op->activation,
+                                  .residual = op->residual,
+                                  .of_outs = op->of_outs};
+    gab_dispatch dispatch = {
+        .pipeline = {.shader = gab_shader_of_type(variant->shader, weight->type),
+                     .n_binding = 6,
+                     .spec = {[GAB_SPEC_LANES] = lanes, [GAB_SPEC_ROWS] = rows, [GAB_SPEC_COLS] = cols}},
+        .bindings = {context->step, shard->slice, shard->slice, op->x, op->y, op->bias ? *op->bias : op->y},
+        .push = &args,
+        .push_bytes = sizeof args,
+        .cost = 2.0 * shard->n_row * weight->n_col * n_col};
+    gab_grid_fold((shard->n_row + group_rows - 1) / group_rows, dispatch.groups);
+    dispatch.groups[2] = (n_col + cols - 1) / cols;
     gab_record_dispatch(context->recorder, &dispatch);
 }
 
+void gab_matmul_record_shards(const gab_kernel_context *context, const gab_matmul *op, const gab_variant *variant,
+                              uint32_t rows, uint32_t cols) {
+    for (uint32_t i = 0; i < op->weight->n_shard; i++) {
+        if (i > 0) gab_record_apart(context->recorder);
+        record_shard(context, op, &op->weight->shards[i], variant, rows, cols);
+    }
+}
+
+gab_operation gab_matmul_operation(gab_dtype type, uint32_t n_col) {
+    return (n_col <= GAB_MATVEC_COLUMNS_MAX         ? GAB_OP_MATVEC
+            : n_col <= GAB_MATMUL_SMALL_COLUMNS_MAX ? GAB_OP_MATMUL_SMALL
+                                                    : GAB_OP_MATMUL) +
+           type;
+}
+
 void gab_matmul_record(const gab_kernel_context *context, const gab_matmul *op) {
-    uint32_t n_col = op->of_outs ? context->n_out : context->n_row;
-    if (context->set.lane || n_col <= GAB_MATVEC_COLUMNS_MAX) {
+    const uint32_t n_col = gab_matmul_columns(context, op);
+    if (n_col <= GAB_MATVEC_COLUMNS_MAX) {
         gab_matvec_record(context, op);
         return;
     }
-    for (uint32_t i = 0; i < op->weight->n_shard; i++) {
-        if (i > 0) gab_record_apart(context->recorder);
-        record_tiled(context, op, &op->weight->shards[i]);
-    }
+    const gab_variant *variant = gab_variant_of(&context->set, gab_matmul_operation(op->weight->type, n_col));
+    gab_matmul_record_shards(context, op, variant, variant->rows[0], variant->cols);
 }
 
 double gab_gelu_reference(double x) {

@@ -2,14 +2,18 @@
  * matmul.h - y = activation(W x + bias) (+ y), for every activation row: the products of the model.
  *
  * Up to 8 columns (activation rows) it is the matrix-vector kernel (matvec.c), whose columns' arithmetic does not
- * depend on how many there are; above, the tiled one.
+ * depend on how many there are; above, a matrix-matrix kernel.
  */
 #ifndef GAB_KERNELS_MATMUL_H
 #define GAB_KERNELS_MATMUL_H
 
 #include "kernels/kernels.h"
 
-enum { GAB_MATVEC_COLUMNS_MAX = 8 };
+enum { GAB_MATVEC_COLUMNS_MAX = 8, GAB_MATMUL_SMALL_COLUMNS_MAX = 32 };
+
+/* For MATMUL_SMALL and MATMUL: more than 8 columns. */
+extern const gab_variant gab_matmul_variants[];
+extern const uint32_t gab_matmul_n_variant;
 
 typedef struct gab_matmul {
     const gab_weight *weight; /* [n_row][n_col] */
@@ -24,9 +28,15 @@ typedef struct gab_matmul {
 
 void gab_matmul_record(const gab_kernel_context *context, const gab_matmul *op);
 
-/* The push constants and bindings of one shard, for both kernels; the caller sets pipeline.shader, spec and groups. */
-void gab_matmul_prepare(const gab_kernel_context *context, const gab_matmul *op, const gab_shard *shard,
-                        gab_matmul_args *args, gab_dispatch *dispatch);
+/* The operation that gab_matmul_record picks a variant of. */
+gab_operation gab_matmul_operation(gab_dtype type, uint32_t n_col);
+
+/* Columns that the plan holds. */
+uint32_t gab_matmul_columns(const gab_kernel_context *context, const gab_matmul *op);
+
+/* With a given variant, of this many weight rows a lane or group and columns a group. */
+void gab_matmul_record_shards(const gab_kernel_context *context, const gab_matmul *op, const gab_variant *variant,
+                              uint32_t rows, uint32_t cols);
 
 /* w: n_row x n_col dequantized; one column x -> y. */
 void gab_matmul_reference(const float *w, uint32_t n_row, uint32_t n_col, const float *x, const float *bias,

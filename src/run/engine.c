@@ -114,7 +114,7 @@ gab_status gab_engine_open_device(gab_engine *e) {
                                    .progress = e->options.progress,
                                    .progress_user = e->options.progress_user};
     GAB_TRY(gab_vk_create(e->device_choice, &e->log, &e->vk));
-    GAB_TRY(gab_kernel_set_choose(e->vk, e->variant, &set));
+    GAB_TRY(gab_kernel_set_choose(e->vk, e->variant, e->options.precision == GAB_PRECISION_EXACT, &set));
     GAB_TRY(gab_model_open(e->gguf, &e->log, &e->model));
     GAB_TRY(check_vocabulary(e));
     GAB_TRY(choose_context(e, &plan));

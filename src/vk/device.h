@@ -16,6 +16,21 @@
 
 typedef struct gab_pipeline_store gab_pipeline_store;
 
+/* What a device may have, for variants of kernels. */
+enum {
+    GAB_FEATURE_F16 = 1, /* arithmetic on 16-bit floats */
+    GAB_FEATURE_INT_DOT =
+        2, /* four 8-bit products and their sum in one operation (VK_KHR_shader_integer_dot_product) */
+    GAB_FEATURE_MATRIX =
+        4, /* VK_KHR_cooperative_matrix with f16 products summed in f32, and its shape is in `matrix` */
+};
+
+/* Shape of a cooperative matrix product: [m][k] by [k][n], by one subgroup. */
+typedef struct gab_matrix_shape {
+    uint32_t m, n, k;
+    uint32_t lanes; /* of the subgroup */
+} gab_matrix_shape;
+
 typedef struct gab_vk {
     gab_log log;
     VkInstance instance;
@@ -33,9 +48,11 @@ typedef struct gab_vk {
     bool has_memory_budget;
     bool has_pipeline_statistics; /* VK_KHR_pipeline_executable_properties */
     bool has_timestamps;          /* on the compute queue */
-    bool executes;                /* false: the probe read back nothing, as on compile-only drivers */
-    uint64_t binding_bytes_max;   /* largest range one binding can see */
-    uint64_t buffer_bytes_max;    /* largest buffer */
+    uint32_t features;            /* GAB_FEATURE_* */
+    gab_matrix_shape matrix;
+    bool executes;              /* false: the probe read back nothing, as on compile-only drivers */
+    uint64_t binding_bytes_max; /* largest range one binding can see */
+    uint64_t buffer_bytes_max;  /* largest buffer */
     gab_device_info info;
     uint8_t driver_uuid[VK_UUID_SIZE];
     VkSemaphore timeline;
