@@ -71,8 +71,9 @@ static void print_head(const report *r) {
            r->vk->executes ? "" : ": results invalid, this device computes nothing");
     printf("%-24s %10s %-8s %s\n", "the device at most", "median", "", "smallest to largest; best shape");
     for (int i = 0; i < BENCH_CEILING_COUNT; i++)
-        printf("%-24s %10.2f %-8s %.2f to %.2f%s%s\n", c[i].name, c[i].value, c[i].unit, c[i].least, c[i].most,
-               c[i].shape[0] ? "; " : "", c[i].shape);
+        if (c[i].value > 0)
+            printf("%-24s %10.2f %-8s %.2f to %.2f%s%s\n", c[i].name, c[i].value, c[i].unit, c[i].least, c[i].most,
+                   c[i].shape[0] ? "; " : "", c[i].shape);
     printf("\n%-16s %-34s %10s %19s", "kernel", "shape, columns", "ms", "smallest, largest");
     if (is_cpu(r)) printf(" %10s", "CPU ms");
     printf(" %9s %6s %10s %6s  %s\n", "GB/s", "% read", "GFLOP/s", "% f32", "variant");
@@ -87,7 +88,7 @@ static gab_status run_case(void *user, const bench_case *c) {
     GAB_TRY(bench_measure(r->vk, &work, r->options->n_run, &time));
     const double gb = c->bytes / time.ms * 1e-6, gflop = c->flops / time.ms * 1e-6;
     const double read = 100 * gb / r->ceilings[BENCH_CEILING_READ].value;
-    const double fma = 100 * gflop / r->ceilings[BENCH_CEILING_FMA].value;
+    const double fma = 100 * gflop / r->ceilings[BENCH_CEILING_F32].value;
     const int at = c->variant ? snprintf(kernels, sizeof kernels, "%s: ", c->variant->name) : 0;
     name_kernels(r->vk, &time.trace, kernels + at, sizeof kernels - (size_t)at);
     if (r->rows) {
