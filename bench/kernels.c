@@ -3,12 +3,13 @@
  * most, measured in the same run.
  *
  *     bench/kernels [-d DEVICE] [-k PART] [-r RUNS] [--shapes 3072x768,...] [--memory MiB] [--variant LIST]
- *                   [--all-variants] [--json]
+ *                   [--all-variants] [--no-ceilings] [--json]
  *
  * -k takes the kernels whose name holds PART: "matvec", "Q4_0", "decode", "matvec Q8_0 3072x768, 1". GB/s count what
  * must move once; a column is an activation row. Weights and caches rotate through --memory (512 MiB), so that they
  * come from memory as in a model and not from a cache.
  */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,7 +25,7 @@ typedef struct options {
     bench_shape shapes[BENCH_SHAPE_MAX];
     uint32_t n_shape, n_run;
     uint64_t memory;
-    bool json, all_variants;
+    bool json, all_variants, no_ceilings;
 } options;
 
 typedef struct report {
@@ -67,9 +68,10 @@ static bool is_cpu(const report *r) {
 
 static void print_head(const report *r) {
     const bench_ceiling *c = r->ceilings;
-    printf("%s, %s%s\n\n", r->vk->info.name, r->vk->info.driver,
+    printf("%s, %s%s\n", r->vk->info.name, r->vk->info.driver,
            r->vk->executes ? "" : ": results invalid, this device computes nothing");
-    printf("%-24s %10s %-8s %s\n", "the device at most", "median", "", "smallest to largest; best shape");
+    if (!r->options->no_ceilings)
+        printf("\n%-24s %10s %-8s %s\n", "the device at most", "median", "", "smallest to largest; best shape");
     for (int i = 0; i < BENCH_CEILING_COUNT; i++)
         if (c[i].value > 0)
             printf("%-24s %10.2f %-8s %.2f to %.2f%s%s\n", c[i].name, c[i].value, c[i].unit, c[i].least, c[i].most,
@@ -79,43 +81,74 @@ static void print_head(const report *r) {
     printf(" %9s %6s %10s %6s  %s\n", "GB/s", "% read", "GFLOP/s", "% f32", "variant");
 }
 
+/* What a case has measured. */
+typedef struct figures {
+    bench_time time;
+    double gb, gflop, percent_read, percent_f32; /* percent: NAN without ceilings */
+    char kernels[256];
+} figures;
+
+static void print_number(const char *format, const char *without, double value) {
+    if (isnan(value))
+        printf("%s", without);
+    else
+        printf(format, value);
+}
+
+static void print_row(const report *r, const bench_case *c, const figures *f) {
+    printf("%-16s %-34s %10.4f %9.4f %9.4f", c->kernel, c->shape, f->time.ms, f->time.least, f->time.most);
+    if (is_cpu(r)) printf(" %10.4f", f->time.cpu_ms);
+    printf(" %9.2f", f->gb);
+    print_number(" %6.1f", "      -", f->percent_read);
+    print_number(" %10.1f", "          -", c->flops > 0 ? f->gflop : NAN);
+    print_number(" %6.1f", "      -", c->flops > 0 ? f->percent_f32 : NAN);
+    printf("  %s\n", f->kernels);
+    fflush(stdout);
+}
+
+static cJSON *json_of_row(const bench_case *c, const figures *f) {
+    const bench_time *t = &f->time;
+    const struct {
+        const char *name;
+        double value; /* NAN becomes null */
+    } numbers[] = {{"ms", t->ms},
+                   {"ms_least", t->least},
+                   {"ms_most", t->most},
+                   {"cpu_ms", t->cpu_ms},
+                   {"runs", t->n_run},
+                   {"times_a_run", t->n_repeat},
+                   {"gb_s", f->gb},
+                   {"gflop_s", f->gflop},
+                   {"percent_read", f->percent_read},
+                   {"percent_f32", f->percent_f32}};
+    cJSON *row = cJSON_CreateObject();
+    cJSON_AddStringToObject(row, "kernel", c->kernel);
+    cJSON_AddStringToObject(row, "shape", c->shape);
+    cJSON_AddStringToObject(row, "variant", f->kernels);
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        cJSON_AddNumberToObject(row, numbers[i].name, numbers[i].value);
+    return row;
+}
+
 static gab_status run_case(void *user, const bench_case *c) {
     report *r = user;
     const bench_work work = {bench_case_record, c};
-    bench_time time;
-    char kernels[256];
+    const bench_ceiling *read = &r->ceilings[BENCH_CEILING_READ], *f32 = &r->ceilings[BENCH_CEILING_F32];
+    figures f;
     gab_progress_report(&r->progress, "kernels", r->n_done++, r->n_total);
-    GAB_TRY(bench_measure(r->vk, &work, r->options->n_run, &time));
-    const double gb = c->bytes / time.ms * 1e-6, gflop = c->flops / time.ms * 1e-6;
-    const double read = 100 * gb / r->ceilings[BENCH_CEILING_READ].value;
-    const double fma = 100 * gflop / r->ceilings[BENCH_CEILING_F32].value;
-    const int at = c->variant ? snprintf(kernels, sizeof kernels, "%s: ", c->variant->name) : 0;
-    name_kernels(r->vk, &time.trace, kernels + at, sizeof kernels - (size_t)at);
+    GAB_TRY(bench_measure(r->vk, &work, r->options->n_run, &f.time));
+    f.gb = c->bytes / f.time.ms * 1e-6;
+    f.gflop = c->flops / f.time.ms * 1e-6;
+    f.percent_read = read->value > 0 ? 100 * f.gb / read->value : NAN;
+    f.percent_f32 = f32->value > 0 ? 100 * f.gflop / f32->value : NAN;
+    const int at = c->variant ? snprintf(f.kernels, sizeof f.kernels, "%s: ", c->variant->name) : 0;
+    name_kernels(r->vk, &f.time.trace, f.kernels + at, sizeof f.kernels - (size_t)at);
     if (r->rows) {
-        cJSON *row = cJSON_CreateObject();
-        cJSON_AddStringToObject(row, "kernel", c->kernel);
-        cJSON_AddStringToObject(row, "shape", c->shape);
-        cJSON_AddStringToObject(row, "variant", kernels);
-        const struct {
-            const char *name;
-            double value;
-        } numbers[] = {{"ms", time.ms}, {"ms_least", time.least}, {"ms_most", time.most}, {"repeat", time.n_repeat},
-                       {"gb_s", gb},    {"gflop_s", gflop},       {"percent_read", read}, {"percent_f32", fma}};
-        for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
-            cJSON_AddNumberToObject(row, numbers[i].name, numbers[i].value);
-        cJSON_AddItemToArray(r->rows, row);
+        cJSON_AddItemToArray(r->rows, json_of_row(c, &f));
         return GAB_OK;
     }
     gab_progress_hide(&r->progress);
-    printf("%-16s %-34s %10.4f %9.4f %9.4f", c->kernel, c->shape, time.ms, time.least, time.most);
-    if (is_cpu(r)) printf(" %10.4f", time.cpu_ms);
-    printf(" %9.2f %6.1f ", gb, read);
-    if (c->flops > 0)
-        printf("%10.1f %6.1f", gflop, fma);
-    else
-        printf("%10s %6s", "-", "-");
-    printf("  %s\n", kernels);
-    fflush(stdout);
+    print_row(r, c, &f);
     gab_progress_release(&r->progress);
     return GAB_OK;
 }
@@ -127,6 +160,7 @@ static bool print_json(const report *r) {
     cJSON_AddBoolToObject(all, "executes", r->vk->executes);
     for (int i = 0; i < BENCH_CEILING_COUNT; i++) {
         const bench_ceiling *c = &r->ceilings[i];
+        if (c->value <= 0) continue;
         cJSON *one = cJSON_CreateObject();
         cJSON_AddStringToObject(one, "name", c->name);
         cJSON_AddStringToObject(one, "unit", c->unit);
@@ -146,46 +180,50 @@ static bool print_json(const report *r) {
 
 /* ---- options ---- */
 
+/* "3072x768,4096x4096": rows up to 16384, columns too and multiples of 32, as activations are padded to. */
 static bool parse_shapes(const char *text, options *o) {
-    o->n_shape = 0;
-    for (int n; *text; text += n) {
-        bench_shape *s = &o->shapes[o->n_shape];
-        if (o->n_shape == BENCH_SHAPE_MAX || sscanf(text, "%ux%u%n", &s->n_row, &s->n_col, &n) < 2) return false;
-        if (s->n_row < 1 || s->n_row > 16384 || s->n_col < 32 || s->n_col > 16384 || s->n_col % 32) return false;
-        o->n_shape++;
-        if (text[n] == ',') n++;
+    const unsigned long most = 16384;
+    for (o->n_shape = 0; *text; o->n_shape++) {
+        char *end;
+        const unsigned long n_row = strtoul(text, &end, 10);
+        if (o->n_shape == BENCH_SHAPE_MAX || end == text || *end != 'x') return false;
+        text = end + 1;
+        const unsigned long n_col = strtoul(text, &end, 10);
+        if (end == text || (*end && *end != ',') || n_row < 1 || n_row > most || n_col < 32 || n_col > most ||
+            n_col % 32)
+            return false;
+        o->shapes[o->n_shape] = (bench_shape){(uint32_t)n_row, (uint32_t)n_col};
+        text = *end ? end + 1 : end;
     }
     return o->n_shape > 0;
 }
 
 static bool parse(int argc, char **argv, options *o) {
+    const struct {
+        const char *name;
+        bool *value;
+    } flags[] = {{"--json", &o->json}, {"--all-variants", &o->all_variants}, {"--no-ceilings", &o->no_ceilings}};
     bool good = parse_shapes("3072x768,768x3072,4096x4096", o);
     for (int i = 1; i < argc && good; i++) {
-        const char *value = i + 1 < argc ? argv[i + 1] : NULL;
-        if (strcmp(argv[i], "--json") == 0) {
-            o->json = true;
+        size_t f = 0;
+        while (f < 3 && strcmp(argv[i], flags[f].name) != 0) f++;
+        if (f < 3) {
+            *flags[f].value = true;
             continue;
         }
-        if (strcmp(argv[i], "--all-variants") == 0) {
-            o->all_variants = true;
-            continue;
-        }
-        if (!value) return false;
-        if (strcmp(argv[i], "-d") == 0)
+        const char *option = argv[i], *value = i + 1 < argc ? argv[++i] : "";
+        if (strcmp(option, "-d") == 0)
             o->device = value;
-        else if (strcmp(argv[i], "-k") == 0)
+        else if (strcmp(option, "-k") == 0)
             o->filter = value;
-        else if (strcmp(argv[i], "-r") == 0)
+        else if (strcmp(option, "-r") == 0)
             o->n_run = (uint32_t)strtoul(value, NULL, 10);
-        else if (strcmp(argv[i], "--memory") == 0)
+        else if (strcmp(option, "--memory") == 0)
             o->memory = strtoull(value, NULL, 10) << 20;
-        else if (strcmp(argv[i], "--variant") == 0)
+        else if (strcmp(option, "--variant") == 0)
             o->variant = value;
-        else if (strcmp(argv[i], "--shapes") == 0)
-            good = parse_shapes(value, o);
         else
-            return false;
-        i++;
+            good = strcmp(option, "--shapes") == 0 && parse_shapes(value, o);
     }
     return good && o->n_run >= 1 && o->n_run <= BENCH_RUN_MAX && o->memory >= 1 << 20 && o->memory >> 20 < 1 << 20;
 }
@@ -203,7 +241,7 @@ static gab_status bench(const options *o, report *r) {
         status = gab_fail(&log, GAB_ERROR_ARGUMENT, "no kernel's name holds '%s'", o->filter);
         goto error;
     }
-    GAB_TRY_GOTO(bench_ceilings_measure(r->vk, &data.pool, o->n_run, r->ceilings), error);
+    if (!o->no_ceilings) GAB_TRY_GOTO(bench_ceilings_measure(r->vk, &data.pool, o->n_run, r->ceilings), error);
     if (o->json)
         r->rows = cJSON_CreateArray();
     else
@@ -222,7 +260,7 @@ int main(int argc, char **argv) {
         fprintf(stderr,
                 "usage: kernels [-d DEVICE] [-k PART OF A NAME] [-r RUNS, 5] [--shapes ROWSxCOLS,...: columns a "
                 "multiple of 32]\n               [--memory MiB, 512] [--variant lane|group|OPERATION=NAME,...] "
-                "[--all-variants] [--json]\n");
+                "[--all-variants] [--no-ceilings] [--json]\n");
         return 2;
     }
     gab_progress_init(&r.progress, stderr, false);

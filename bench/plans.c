@@ -96,28 +96,27 @@ int main(int argc, char **argv) {
     options.log = print_log;
     options.n_session = 1;
     for (int i = 1; i < argc; i++) {
-        const char *value = i + 1 < argc ? argv[i + 1] : NULL;
-        if (strcmp(argv[i], "--quiet") == 0) {
+        const char *value = i + 1 < argc ? argv[i + 1] : "";
+        const char *next = argv[i];
+        if (strcmp(next, "--quiet") == 0) {
             quiet = true;
             continue;
         }
-        if (!value)
-            usage = true;
-        else if (strcmp(argv[i], "-m") == 0)
+        i++;
+        if (strcmp(next, "-m") == 0)
             options.model_path = value;
-        else if (strcmp(argv[i], "-d") == 0)
+        else if (strcmp(next, "-d") == 0)
             options.device = value;
-        else if (strcmp(argv[i], "-c") == 0)
+        else if (strcmp(next, "-c") == 0)
             options.context = (uint32_t)strtoul(value, NULL, 10);
-        else if (strcmp(argv[i], "--kv") == 0)
+        else if (strcmp(next, "--kv") == 0)
             options.kv = strcmp(value, "f32") == 0 ? GAB_KV_F32 : GAB_KV_F16;
-        else if (strcmp(argv[i], "--variant") == 0)
+        else if (strcmp(next, "--variant") == 0)
             options.variant = value;
         else
             usage = true;
-        i++;
     }
-    if (usage || !options.model_path) {
+    if (usage || !options.model_path || !*options.model_path) {
         fprintf(stderr, "usage: plans -m FILE [-d DEVICE] [-c CONTEXT] [--kv f16|f32] [--variant LIST] [--quiet]\n");
         return 2;
     }
