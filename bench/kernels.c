@@ -1,161 +1,271 @@
 /*
- * kernels.c - the products of a model, alone: median time, GB/s of weights read and GFLOP/s, for each weight type and
- * number of columns, on one device. `host` is processor time a product: on a CPU driver, the work itself, whatever else
- * the machine does.
+ * kernels.c - every kernel of a model, alone, on one device: time, GB/s and GFLOP/s, beside what the device can do at
+ * most, measured in the same run.
  *
- *     bench/kernels [-d DEVICE] [--rows N] [--cols N] [--variant lane|group] [--runs N]
+ *     bench/kernels [-d DEVICE] [-k PART] [-r RUNS] [--shapes 3072x768,...] [--memory MiB] [--variant LIST]
+ *                   [--all-variants] [--no-ceilings] [--json]
+ *
+ * -k takes the kernels whose name holds PART: "matvec", "Q4_0", "decode", "matvec Q8_0 3072x768, 1". GB/s count what
+ * must move once; a column is an activation row. Weights and caches rotate through --memory (512 MiB), so that they
+ * come from memory as in a model and not from a cache.
  */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-#include "base/time.h"
-#include "kernels/matmul.h"
+#include <cjson/cJSON.h>
+
+#include "base/progress.h"
+#include "bench/cases.h"
+#include "bench/ceilings.h"
+
+typedef struct options {
+    const char *device, *filter, *variant;
+    bench_shape shapes[BENCH_SHAPE_MAX];
+    uint32_t n_shape, n_run;
+    uint64_t memory;
+    bool json, all_variants, no_ceilings;
+} options;
+
+typedef struct report {
+    const options *options;
+    gab_vk *vk;
+    gab_progress progress;
+    uint32_t n_done, n_total;
+    bench_ceiling ceilings[BENCH_CEILING_COUNT];
+    cJSON *rows; /* with --json */
+} report;
 
 static void print_log(void *user, gab_log_level level, const char *message) {
-    (void)user;
-    if (level <= GAB_LOG_INFO) fprintf(stderr, "%s\n", message);
+    gab_progress *progress = user;
+    if (level > GAB_LOG_INFO) return;
+    gab_progress_hide(progress);
+    fprintf(stderr, "%s\n", message);
+    gab_progress_release(progress);
 }
 
-typedef struct bench {
-    gab_vk *vk;
-    gab_kernel_set set;
-    uint32_t n_row, n_col, n_run;
-    gab_slice step, x, y, bias;
-} bench;
+/* ---- the table ---- */
 
-static int compare(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-/* Times `repeat` products in one command buffer; milliseconds a product, the first run (with its compilation) apart. */
-static gab_status run(bench *b, const gab_weight *weight, uint32_t columns, uint32_t repeat, double *first,
-                      double *median, double *cpu) {
-    gab_status status;
-    gab_command_list list = {0};
-    gab_recorder recorder = {.vk = b->vk, .list = &list};
-    const gab_kernel_context context = {.recorder = &recorder, .set = b->set, .step = b->step, .n_row = columns};
-    const gab_matmul op = {.weight = weight,
-                           .x = b->x,
-                           .y = b->y,
-                           .x_stride = gab_row_stride(b->n_col),
-                           .y_stride = gab_row_stride(b->n_row),
-                           .bias = &b->bias};
-    double *ms = calloc(b->n_run, sizeof *ms);
-    clock_t cpu_start = 0;
-    GAB_TRY_GOTO(gab_command_list_create(b->vk, 1, &list), error);
-    gab_record_open(&recorder);
-    for (uint32_t i = 0; i < repeat; i++) {
-        gab_matmul_record(&context, &op);
-        gab_record_barrier(&recorder);
+/* The kernels that ran, the first one's description and the stems of the others. */
+static void name_kernels(const gab_vk *vk, const bench_trace *trace, char *text, size_t size) {
+    size_t at = 0;
+    text[0] = 0;
+    for (uint32_t i = 0; i < trace->n_dispatch && i < BENCH_TRACE_MAX; i++) {
+        char one[160];
+        if (i > 0 && trace->pipelines[i] == trace->pipelines[i - 1]) continue; /* shards */
+        bench_trace_describe(vk, trace->pipelines[i], one, sizeof one);
+        if (i > 0) one[strcspn(one, " ")] = 0;
+        at += (size_t)snprintf(text + at, size - at, "%s%s", i ? " + " : "", one);
+        if (at >= size) return;
     }
-    gab_record_close(&recorder);
-    GAB_TRY_GOTO(recorder.status, error);
-    for (uint32_t i = 0; i <= b->n_run; i++) {
-        if (i == 1) cpu_start = clock();
-        uint64_t value, start = gab_time_ns();
-        GAB_TRY_GOTO(gab_submit(b->vk, &list, 0, 1, &value), error);
-        GAB_TRY_GOTO(gab_wait(b->vk, value), error);
-        if (i == 0)
-            *first = gab_time_ms_since(start);
+}
+
+/* On a CPU driver the processor time of a kernel tells more than the clock on the wall of a busy machine. */
+static bool is_cpu(const report *r) {
+    return r->vk->info.kind == GAB_DEVICE_CPU;
+}
+
+static void print_head(const report *r) {
+    const bench_ceiling *c = r->ceilings;
+    printf("%s, %s%s\n", r->vk->info.name, r->vk->info.driver,
+           r->vk->executes ? "" : ": results invalid, this device computes nothing");
+    if (!r->options->no_ceilings)
+        printf("\n%-24s %10s %-8s %s\n", "the device at most", "median", "", "smallest to largest; best shape");
+    for (int i = 0; i < BENCH_CEILING_COUNT; i++)
+        if (c[i].value > 0)
+            printf("%-24s %10.2f %-8s %.2f to %.2f%s%s\n", c[i].name, c[i].value, c[i].unit, c[i].least, c[i].most,
+                   c[i].shape[0] ? "; " : "", c[i].shape);
+    printf("\n%-16s %-34s %10s %19s", "kernel", "shape, columns", "ms", "smallest, largest");
+    if (is_cpu(r)) printf(" %10s", "CPU ms");
+    printf(" %9s %6s %10s %6s  %s\n", "GB/s", "% read", "GFLOP/s", "% f32", "variant");
+}
+
+/* What a case has measured. */
+typedef struct figures {
+    bench_time time;
+    double gb, gflop, percent_read, percent_f32; /* percent: NAN without ceilings */
+    char kernels[256];
+} figures;
+
+static void print_number(const char *format, const char *without, double value) {
+    if (isnan(value))
+        printf("%s", without);
+    else
+        printf(format, value);
+}
+
+static void print_row(const report *r, const bench_case *c, const figures *f) {
+    printf("%-16s %-34s %10.4f %9.4f %9.4f", c->kernel, c->shape, f->time.ms, f->time.least, f->time.most);
+    if (is_cpu(r)) printf(" %10.4f", f->time.cpu_ms);
+    printf(" %9.2f", f->gb);
+    print_number(" %6.1f", "      -", f->percent_read);
+    print_number(" %10.1f", "          -", c->flops > 0 ? f->gflop : NAN);
+    print_number(" %6.1f", "      -", c->flops > 0 ? f->percent_f32 : NAN);
+    printf("  %s\n", f->kernels);
+    fflush(stdout);
+}
+
+static cJSON *json_of_row(const bench_case *c, const figures *f) {
+    const bench_time *t = &f->time;
+    const struct {
+        const char *name;
+        double value; /* NAN becomes null */
+    } numbers[] = {{"ms", t->ms},
+                   {"ms_least", t->least},
+                   {"ms_most", t->most},
+                   {"cpu_ms", t->cpu_ms},
+                   {"runs", t->n_run},
+                   {"times_a_run", t->n_repeat},
+                   {"gb_s", f->gb},
+                   {"gflop_s", f->gflop},
+                   {"percent_read", f->percent_read},
+                   {"percent_f32", f->percent_f32}};
+    cJSON *row = cJSON_CreateObject();
+    cJSON_AddStringToObject(row, "kernel", c->kernel);
+    cJSON_AddStringToObject(row, "shape", c->shape);
+    cJSON_AddStringToObject(row, "variant", f->kernels);
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        cJSON_AddNumberToObject(row, numbers[i].name, numbers[i].value);
+    return row;
+}
+
+static gab_status run_case(void *user, const bench_case *c) {
+    report *r = user;
+    const bench_work work = {bench_case_record, c};
+    const bench_ceiling *read = &r->ceilings[BENCH_CEILING_READ], *f32 = &r->ceilings[BENCH_CEILING_F32];
+    figures f;
+    gab_progress_report(&r->progress, "kernels", r->n_done++, r->n_total);
+    GAB_TRY(bench_measure(r->vk, &work, r->options->n_run, &f.time));
+    f.gb = c->bytes / f.time.ms * 1e-6;
+    f.gflop = c->flops / f.time.ms * 1e-6;
+    f.percent_read = read->value > 0 ? 100 * f.gb / read->value : NAN;
+    f.percent_f32 = f32->value > 0 ? 100 * f.gflop / f32->value : NAN;
+    const int at = c->variant ? snprintf(f.kernels, sizeof f.kernels, "%s: ", c->variant->name) : 0;
+    name_kernels(r->vk, &f.time.trace, f.kernels + at, sizeof f.kernels - (size_t)at);
+    if (r->rows) {
+        cJSON_AddItemToArray(r->rows, json_of_row(c, &f));
+        return GAB_OK;
+    }
+    gab_progress_hide(&r->progress);
+    print_row(r, c, &f);
+    gab_progress_release(&r->progress);
+    return GAB_OK;
+}
+
+static bool print_json(const report *r) {
+    cJSON *all = cJSON_CreateObject(), *ceilings = cJSON_AddArrayToObject(all, "ceilings");
+    cJSON_AddStringToObject(all, "device", r->vk->info.name);
+    cJSON_AddStringToObject(all, "driver", r->vk->info.driver);
+    cJSON_AddBoolToObject(all, "executes", r->vk->executes);
+    for (int i = 0; i < BENCH_CEILING_COUNT; i++) {
+        const bench_ceiling *c = &r->ceilings[i];
+        if (c->value <= 0) continue;
+        cJSON *one = cJSON_CreateObject();
+        cJSON_AddStringToObject(one, "name", c->name);
+        cJSON_AddStringToObject(one, "unit", c->unit);
+        cJSON_AddNumberToObject(one, "value", c->value);
+        cJSON_AddNumberToObject(one, "least", c->least);
+        cJSON_AddNumberToObject(one, "most", c->most);
+        cJSON_AddStringToObject(one, "shape", c->shape);
+        cJSON_AddItemToArray(ceilings, one);
+    }
+    cJSON_AddItemToObject(all, "kernels", r->rows);
+    char *text = cJSON_PrintUnformatted(all);
+    if (text) puts(text);
+    cJSON_free(text);
+    cJSON_Delete(all);
+    return text != NULL;
+}
+
+/* ---- options ---- */
+
+/* "3072x768,4096x4096": rows up to 16384, columns too and multiples of 32, as activations are padded to. */
+static bool parse_shapes(const char *text, options *o) {
+    const unsigned long most = 16384;
+    for (o->n_shape = 0; *text; o->n_shape++) {
+        char *end;
+        const unsigned long n_row = strtoul(text, &end, 10);
+        if (o->n_shape == BENCH_SHAPE_MAX || end == text || *end != 'x') return false;
+        text = end + 1;
+        const unsigned long n_col = strtoul(text, &end, 10);
+        if (end == text || (*end && *end != ',') || n_row < 1 || n_row > most || n_col < 32 || n_col > most ||
+            n_col % 32)
+            return false;
+        o->shapes[o->n_shape] = (bench_shape){(uint32_t)n_row, (uint32_t)n_col};
+        text = *end ? end + 1 : end;
+    }
+    return o->n_shape > 0;
+}
+
+static bool parse(int argc, char **argv, options *o) {
+    const struct {
+        const char *name;
+        bool *value;
+    } flags[] = {{"--json", &o->json}, {"--all-variants", &o->all_variants}, {"--no-ceilings", &o->no_ceilings}};
+    bool good = parse_shapes("3072x768,768x3072,4096x4096", o);
+    for (int i = 1; i < argc && good; i++) {
+        size_t f = 0;
+        while (f < 3 && strcmp(argv[i], flags[f].name) != 0) f++;
+        if (f < 3) {
+            *flags[f].value = true;
+            continue;
+        }
+        const char *option = argv[i], *value = i + 1 < argc ? argv[++i] : "";
+        if (strcmp(option, "-d") == 0)
+            o->device = value;
+        else if (strcmp(option, "-k") == 0)
+            o->filter = value;
+        else if (strcmp(option, "-r") == 0)
+            o->n_run = (uint32_t)strtoul(value, NULL, 10);
+        else if (strcmp(option, "--memory") == 0)
+            o->memory = strtoull(value, NULL, 10) << 20;
+        else if (strcmp(option, "--variant") == 0)
+            o->variant = value;
         else
-            ms[i - 1] = gab_time_ms_since(start) / repeat;
+            good = strcmp(option, "--shapes") == 0 && parse_shapes(value, o);
     }
-    qsort(ms, b->n_run, sizeof *ms, compare);
-    *median = ms[b->n_run / 2];
-    *cpu = (double)(clock() - cpu_start) * 1e3 / CLOCKS_PER_SEC / (b->n_run * repeat);
+    return good && o->n_run >= 1 && o->n_run <= BENCH_RUN_MAX && o->memory >= 1 << 20 && o->memory >> 20 < 1 << 20;
+}
+
+static gab_status bench(const options *o, report *r) {
+    gab_kernel_set set;
+    bench_data data = {0};
+    gab_status status;
+    const gab_log log = {print_log, &r->progress};
+    GAB_TRY(gab_vk_create(o->device, &log, &r->vk));
+    GAB_TRY(gab_kernel_set_choose(r->vk, o->variant, false, &set));
+    GAB_TRY_GOTO(bench_data_create(r->vk, &set, o->all_variants, o->memory, &data), error);
+    GAB_TRY_GOTO(bench_cases_each(&data, o->shapes, o->n_shape, o->filter, NULL, NULL, &r->n_total), error);
+    if (r->n_total == 0) {
+        status = gab_fail(&log, GAB_ERROR_ARGUMENT, "no kernel's name holds '%s'", o->filter);
+        goto error;
+    }
+    if (!o->no_ceilings) GAB_TRY_GOTO(bench_ceilings_measure(r->vk, &data.pool, o->n_run, r->ceilings), error);
+    if (o->json)
+        r->rows = cJSON_CreateArray();
+    else
+        print_head(r);
+    GAB_TRY_GOTO(bench_cases_each(&data, o->shapes, o->n_shape, o->filter, run_case, r, &r->n_total), error);
+    if (o->json && !print_json(r)) status = GAB_ERROR_HOST_MEMORY;
 error:
-    free(ms);
-    gab_command_list_destroy(b->vk, &list);
-    return status;
-}
-
-static gab_status fill(gab_vk *vk, uint64_t size, gab_buffer *buffer) {
-    GAB_TRY(gab_buffer_create(vk, GAB_MEMORY_DEVICE, size, "benchmark data", buffer));
-    char *bytes = malloc(size);
-    if (!bytes) return GAB_ERROR_HOST_MEMORY;
-    memset(bytes, 0x2c, size); /* small positive numbers in every type */
-    gab_status status = gab_slice_write(vk, gab_buffer_all(buffer), 0, bytes, size);
-    free(bytes);
-    return status;
-}
-
-static gab_status bench_type(bench *b, gab_dtype type) {
-    static const uint32_t columns[] = {1, 2, 4, 8, 32, 128, 512};
-    gab_buffer buffer;
-    gab_weight weight = {.type = type, .n_row = b->n_row, .n_col = b->n_col, .n_shard = 1};
-    const uint64_t bytes = (uint64_t)b->n_row * gab_dtype_planes_row_bytes(type, b->n_col);
-    GAB_TRY(fill(b->vk, bytes, &buffer));
-    gab_shard shard = {.slice = gab_buffer_all(&buffer),
-                       .n_row = b->n_row,
-                       .scale_offset = (uint32_t)(b->n_row * gab_dtype_plane_row_bytes(type, 0, b->n_col) / 4)};
-    weight.shards = &shard;
-    gab_status status = GAB_OK;
-    for (size_t i = 0; status == GAB_OK && i < sizeof columns / sizeof *columns; i++) {
-        double first = 0, ms = 0, cpu = 0;
-        status = run(b, &weight, columns[i], columns[i] <= 8 ? 10 : 1, &first, &ms, &cpu);
-        if (status == GAB_OK)
-            printf("%-5s %4u x %-5u %3u columns  %9.3f ms  %7.2f GB/s  %8.1f GFLOP/s   first run %6.0f ms, host %9.3f "
-                   "ms\n",
-                   gab_dtype_get(type)->name, b->n_row, b->n_col, columns[i], ms, (double)bytes / ms * 1e-6,
-                   2.0 * b->n_row * b->n_col * columns[i] / ms * 1e-6, first, cpu);
-    }
-    gab_buffer_destroy(b->vk, &buffer);
-    return status;
-}
-
-static gab_status bench_all(bench *b) {
-    gab_buffer step, x, y, bias;
-    gab_step *now = calloc(1, sizeof *now);
-    if (!now) return GAB_ERROR_HOST_MEMORY;
-    now->n_row = GAB_ROW_MAX;
-    GAB_TRY(fill(b->vk, sizeof *now, &step));
-    GAB_TRY(gab_slice_write(b->vk, gab_buffer_all(&step), 0, now, sizeof *now));
-    free(now);
-    GAB_TRY(fill(b->vk, 4ull * GAB_ROW_MAX * gab_row_stride(b->n_col), &x));
-    GAB_TRY(fill(b->vk, 4ull * GAB_ROW_MAX * gab_row_stride(b->n_row), &y));
-    GAB_TRY(fill(b->vk, 4ull * gab_row_stride(b->n_row), &bias));
-    b->step = gab_buffer_all(&step);
-    b->x = gab_buffer_all(&x);
-    b->y = gab_buffer_all(&y);
-    b->bias = gab_buffer_all(&bias);
-    gab_status status = GAB_OK;
-    for (int type = 0; status == GAB_OK && type < GAB_DTYPE_COUNT; type++) status = bench_type(b, (gab_dtype)type);
-    gab_buffer_destroy(b->vk, &step);
-    gab_buffer_destroy(b->vk, &x);
-    gab_buffer_destroy(b->vk, &y);
-    gab_buffer_destroy(b->vk, &bias);
+    bench_data_destroy(&data);
     return status;
 }
 
 int main(int argc, char **argv) {
-    const char *device = NULL, *variant = NULL;
-    bench b = {.n_row = 3072, .n_col = 768, .n_run = 5};
-    const gab_log log = {print_log, NULL};
-    for (int i = 1; i + 1 < argc; i += 2) {
-        const char *value = argv[i + 1];
-        if (strcmp(argv[i], "-d") == 0)
-            device = value;
-        else if (strcmp(argv[i], "--variant") == 0)
-            variant = value;
-        else if (strcmp(argv[i], "--rows") == 0)
-            b.n_row = (uint32_t)strtoul(value, NULL, 10);
-        else if (strcmp(argv[i], "--cols") == 0)
-            b.n_col = (uint32_t)strtoul(value, NULL, 10) / 32 * 32;
-        else if (strcmp(argv[i], "--runs") == 0)
-            b.n_run = (uint32_t)strtoul(value, NULL, 10);
-    }
-    if (argc % 2 == 0 || b.n_row == 0 || b.n_col == 0 || b.n_run == 0) {
-        fprintf(
-            stderr,
-            "usage: kernels [-d DEVICE] [--rows N] [--cols N, a multiple of 32] [--variant lane|group] [--runs N]\n");
+    options o = {.n_run = 5, .memory = 512 << 20};
+    report r = {.options = &o};
+    if (!parse(argc, argv, &o)) {
+        fprintf(stderr,
+                "usage: kernels [-d DEVICE] [-k PART OF A NAME] [-r RUNS, 5] [--shapes ROWSxCOLS,...: columns a "
+                "multiple of 32]\n               [--memory MiB, 512] [--variant lane|group|OPERATION=NAME,...] "
+                "[--all-variants] [--no-ceilings] [--json]\n");
         return 2;
     }
-    gab_status status = gab_vk_create(device, &log, &b.vk);
-    if (status == GAB_OK) status = gab_kernel_set_choose(b.vk, variant, false, &b.set);
-    if (status == GAB_OK) status = bench_all(&b);
-    gab_vk_destroy(&b.vk);
+    gab_progress_init(&r.progress, stderr, false);
+    gab_status status = bench(&o, &r);
+    gab_progress_free(&r.progress);
+    gab_vk_destroy(&r.vk);
     return status == GAB_OK ? 0 : 1;
 }

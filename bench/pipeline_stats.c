@@ -1,14 +1,19 @@
 /*
- * pipeline_stats.c - compiles every pipeline that a device may be given and prints what its driver says of each:
- * registers, spills, instructions, cycles, occupancy. Works on drivers that execute nothing.
+ * pipeline_stats.c - compiles every pipeline that a device may be given, of all variants of its family, and prints what
+ * its driver says of each: registers, spills, instructions, cycles, occupancy. Works on drivers that execute nothing.
  *
- *     bench/pipeline_stats [-d DEVICE] [--variant lane|group] [--quiet]
+ *     bench/pipeline_stats [-d DEVICE] [--variant lane|group] [--quiet] [--json] [--main] [--assembly]
  *
- * Exit status 1 when a pipeline does not compile or spills. --quiet prints the closing line and what is wrong alone.
+ * Exit status 1 when a pipeline does not compile or spills. --quiet prints the closing line and what is wrong alone;
+ * --json everything that the driver says. --main takes only the kernels that bench/chips compares: products of 1 and of
+ * 128 columns, attention with heads of 64. --assembly compiles one after another and names each on standard error
+ * behind what the driver's own debugging output (RADV_DEBUG=asm,nocache; INTEL_DEBUG=cs; NAK_DEBUG=print) says of it.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include <cjson/cJSON.h>
 
 #include "kernels/attention.h"
 #include "kernels/gather.h"
@@ -17,6 +22,8 @@
 #include "kernels/sample.h"
 #include "vk/statistics.h"
 
+enum { STATISTIC_MAX = 64 };
+
 static void print_log(void *user, gab_log_level level, const char *message) {
     (void)user;
     if (level <= GAB_LOG_INFO) fprintf(stderr, "%s\n", message);
@@ -24,62 +31,201 @@ static void print_log(void *user, gab_log_level level, const char *message) {
 
 /* ---- which pipelines ---- */
 
-static void request_products(const gab_kernel_context *c, gab_dtype type) {
-    gab_shard shard = {.n_row = 768};
-    const gab_weight weight = {.type = type, .n_col = 768, .n_row = 768, .n_shard = 1, .shards = &shard};
-    const gab_matmul op = {.weight = &weight};
-    const gab_gather rows = {.table = &weight};
-    gab_matmul_record(c, &op);
-    gab_gather_record(c, &rows);
-}
-
-static void request_attention(const gab_kernel_context *c, uint32_t head_dim, bool f16) {
-    const gab_kv_layer kv = {.n_head_kv = 4, .head_dim = head_dim, .f16 = f16};
-    const gab_kv_write write = {.kv = kv};
-    const gab_attention op = {.kv = kv, .n_head = 4, .n_piece = 1, .n_work = 1};
-    gab_kv_write_record(c, &write);
-    gab_attention_record(c, &op);
-}
-
-static gab_status request_all(gab_vk *vk, gab_kernel_set set) {
-    static const uint32_t rows[] = {1, 2, 4, 8, 32}, head_dims[] = {16, 32, 64, 80, 96, 128, 256};
-    gab_recorder recorder = {.vk = vk};
-    for (size_t r = 0; r < sizeof rows / sizeof *rows; r++) {
-        const gab_kernel_context c = {.recorder = &recorder, .set = set, .n_row = rows[r], .n_out = rows[r]};
-        const gab_layernorm norm = {.n_col = 768};
-        const gab_sample sample = {.n_vocab = 50257, .logits_stride = 50272};
-        for (int type = 0; type < GAB_DTYPE_COUNT; type++) request_products(&c, (gab_dtype)type);
-        for (size_t d = 0; d < sizeof head_dims / sizeof *head_dims; d++) {
-            request_attention(&c, head_dims[d], true);
-            request_attention(&c, head_dims[d], false);
-        }
-        gab_layernorm_record(&c, &norm);
-        gab_sample_record(&c, &sample);
-    }
-    if (recorder.status != GAB_OK) return recorder.status;
-    return gab_pipeline_compile_requested(vk->pipelines);
-}
-
-/* Prints a row an executable (Intel compiles several widths); false when one spills. */
-static bool report(gab_vk *vk, const gab_pipeline *pipeline, bool quiet) {
-    char name[160];
-    gab_executable executables[GAB_EXECUTABLE_MAX];
-    const uint32_t n = gab_pipeline_executables(vk, pipeline->pipeline, executables);
-    bool good = true;
-    gab_pipeline_describe(&pipeline->key, name, sizeof name);
+/* Requests with each usable variant of the family. */
+static void request_variants(gab_kernel_context *c, gab_operation operation,
+                             void (*request)(const gab_kernel_context *, uint32_t), uint32_t argument) {
+    const uint8_t chosen = c->set.choice[operation];
+    uint32_t n;
+    const gab_variant *variants = gab_variants(operation, &n);
     for (uint32_t i = 0; i < n; i++) {
-        const gab_executable *e = &executables[i];
-        good = good && !e->spills;
-        if (quiet && !e->spills) continue;
-        printf("%-56s %5u", name, e->subgroup_size);
+        if (variants[i].lane != c->set.lane || !gab_variant_usable(c->recorder->vk, &variants[i], false)) continue;
+        c->set.choice[operation] = (uint8_t)i;
+        request(c, argument);
+    }
+    c->set.choice[operation] = chosen;
+}
+
+static void request_product(const gab_kernel_context *c, uint32_t type) {
+    gab_shard shard = {.n_row = 768};
+    const gab_weight weight = {.type = (gab_dtype)type, .n_col = 768, .n_row = 768, .n_shard = 1, .shards = &shard};
+    const gab_matmul op = {.weight = &weight};
+    gab_matmul_record(c, &op);
+}
+
+static void request_attention(const gab_kernel_context *c, uint32_t head_dim) {
+    for (int f16 = 0; f16 < 2; f16++) {
+        const gab_attention op = {
+            .kv = {.n_head_kv = 4, .head_dim = head_dim, .f16 = f16}, .n_head = 4, .n_piece = 1, .n_work = 1};
+        gab_attention_record(c, &op);
+    }
+}
+
+static void request_rest(const gab_kernel_context *c, const uint32_t *head_dims, size_t n_head_dim) {
+    gab_shard shard = {.n_row = 768};
+    const gab_layernorm norm = {.n_col = 768};
+    const gab_sample sample = {.n_vocab = 50257, .logits_stride = 50272};
+    for (int type = 0; type < GAB_DTYPE_COUNT; type++) {
+        const gab_weight weight = {.type = (gab_dtype)type, .n_col = 768, .n_row = 768, .n_shard = 1, .shards = &shard};
+        const gab_gather rows = {.table = &weight};
+        gab_gather_record(c, &rows);
+    }
+    for (size_t i = 0; i < n_head_dim; i++)
+        for (int f16 = 0; f16 < 2; f16++) {
+            const gab_kv_write write = {.kv = {.n_head_kv = 4, .head_dim = head_dims[i], .f16 = f16}};
+            gab_kv_write_record(c, &write);
+        }
+    gab_layernorm_record(c, &norm);
+    gab_sample_record(c, &sample);
+}
+
+static gab_status request_all(gab_vk *vk, gab_kernel_set set, bool main_only) {
+    static const uint32_t all_rows[] = {1, 2, 4, 8, 32, 128}, all_head_dims[] = {16, 32, 64, 80, 96, 128, 256};
+    static const uint32_t main_rows[] = {1, 128}, main_head_dims[] = {64};
+    const uint32_t *rows = main_only ? main_rows : all_rows, *head_dims = main_only ? main_head_dims : all_head_dims;
+    const size_t n_row = main_only ? 2 : sizeof all_rows / sizeof *all_rows;
+    const size_t n_head_dim = main_only ? 1 : sizeof all_head_dims / sizeof *all_head_dims;
+    gab_recorder recorder = {.vk = vk};
+    for (size_t r = 0; r < n_row; r++) {
+        gab_kernel_context c = {.recorder = &recorder, .set = set, .n_row = rows[r], .n_out = rows[r]};
+        for (uint32_t type = 0; type < GAB_DTYPE_COUNT; type++)
+            request_variants(&c, gab_matmul_operation((gab_dtype)type, rows[r]), request_product, type);
+        for (size_t d = 0; d < n_head_dim; d++)
+            request_variants(&c, gab_attention_is_decode(&c) ? GAB_OP_ATTENTION_DECODE : GAB_OP_ATTENTION_PREFILL,
+                             request_attention, head_dims[d]);
+        if (!main_only) request_rest(&c, head_dims, n_head_dim);
+    }
+    return recorder.status;
+}
+
+/* One after another, each named on standard error when the driver has said what it has to say. */
+static gab_status compile_in_turn(gab_vk *vk) {
+    for (uint32_t i = 0; i < gab_pipeline_count(vk->pipelines); i++) {
+        const gab_pipeline *pipeline = gab_pipeline_at(vk->pipelines, i);
+        char name[160];
+        gab_pipeline_describe(&pipeline->key, name, sizeof name);
+        GAB_TRY(gab_pipeline_get(vk->pipelines, &pipeline->key, &pipeline));
+        fprintf(stderr, "pipeline: %s\n", name);
+    }
+    return GAB_OK;
+}
+
+/* ---- what the driver says ---- */
+
+static double value_of(const VkPipelineExecutableStatisticKHR *s) {
+    switch (s->format) {
+    case VK_PIPELINE_EXECUTABLE_STATISTIC_FORMAT_BOOL32_KHR: return s->value.b32;
+    case VK_PIPELINE_EXECUTABLE_STATISTIC_FORMAT_INT64_KHR: return (double)s->value.i64;
+    case VK_PIPELINE_EXECUTABLE_STATISTIC_FORMAT_FLOAT64_KHR: return s->value.f64;
+    default: return (double)s->value.u64;
+    }
+}
+
+/* What the driver says of one program of a pipeline. */
+typedef struct program {
+    uint32_t subgroup_size, n;
+    VkPipelineExecutableStatisticKHR list[STATISTIC_MAX];
+    double values[GAB_STATISTIC_COUNT]; /* by column, of those seen */
+    bool seen[GAB_STATISTIC_COUNT], spills;
+} program;
+
+static bool read_program(gab_vk *vk, VkPipeline pipeline, uint32_t index, uint32_t subgroup_size, program *p) {
+    const VkPipelineExecutableInfoKHR info = {
+        .sType = VK_STRUCTURE_TYPE_PIPELINE_EXECUTABLE_INFO_KHR, .pipeline = pipeline, .executableIndex = index};
+    *p = (program){.subgroup_size = subgroup_size, .n = STATISTIC_MAX};
+    for (uint32_t i = 0; i < p->n; i++) p->list[i].sType = VK_STRUCTURE_TYPE_PIPELINE_EXECUTABLE_STATISTIC_KHR;
+    if (vk->fn.vkGetPipelineExecutableStatisticsKHR(vk->device, &info, &p->n, p->list) < 0) return false;
+    for (uint32_t i = 0; i < p->n; i++)
         for (int c = 0; c < GAB_STATISTIC_COUNT; c++)
-            if (e->known[c])
-                printf(" %8.0f", e->values[c]);
-            else
-                printf(" %8s", "-");
-        printf("%s\n", e->spills ? "  SPILLS" : "");
+            for (int k = 0; k < 4 && gab_statistic_columns[c].names[k]; k++)
+                if (strcmp(gab_statistic_columns[c].names[k], p->list[i].name) == 0) {
+                    p->values[c] = value_of(&p->list[i]);
+                    p->seen[c] = true;
+                    p->spills = p->spills || (gab_statistic_columns[c].bad && p->values[c] > 0);
+                }
+    return true;
+}
+
+static void print_program(const char *name, const program *p) {
+    printf("%-56s %5u", name, p->subgroup_size);
+    for (int c = 0; c < GAB_STATISTIC_COUNT; c++)
+        if (p->seen[c])
+            printf(" %8.0f", p->values[c]);
+        else
+            printf(" %8s", "-");
+    printf("%s\n", p->spills ? "  SPILLS" : "");
+}
+
+static cJSON *json_of_pipeline(const gab_pipeline_key *key, const char *name) {
+    cJSON *json = cJSON_CreateObject(), *spec = cJSON_AddArrayToObject(json, "spec");
+    cJSON_AddStringToObject(json, "name", name);
+    cJSON_AddStringToObject(json, "shader", gab_shaders[key->shader].name);
+    for (int i = 0; i < GAB_SPEC_COUNT; i++) cJSON_AddItemToArray(spec, cJSON_CreateNumber(key->spec[i]));
+    return json;
+}
+
+static cJSON *json_of_program(const program *p) {
+    cJSON *json = cJSON_CreateObject();
+    cJSON_AddNumberToObject(json, "subgroup_size", p->subgroup_size);
+    cJSON_AddBoolToObject(json, "spills", p->spills);
+    for (int c = 0; c < GAB_STATISTIC_COUNT; c++)
+        if (p->seen[c]) cJSON_AddNumberToObject(json, gab_statistic_columns[c].title, p->values[c]);
+    cJSON *all = cJSON_AddObjectToObject(json, "driver_says");
+    for (uint32_t i = 0; i < p->n; i++) cJSON_AddNumberToObject(all, p->list[i].name, value_of(&p->list[i]));
+    return json;
+}
+
+/* Reports a pipeline's programs (some drivers have several) into a row each, or into `rows`; false when one spills. */
+static bool report(gab_vk *vk, const gab_pipeline *pipeline, bool quiet, cJSON *rows) {
+    char name[160];
+    const VkPipelineInfoKHR info = {.sType = VK_STRUCTURE_TYPE_PIPELINE_INFO_KHR, .pipeline = pipeline->pipeline};
+    static VkPipelineExecutablePropertiesKHR executables[8];
+    static program p;
+    uint32_t n = 8;
+    bool good = true;
+    for (uint32_t i = 0; i < n; i++) executables[i].sType = VK_STRUCTURE_TYPE_PIPELINE_EXECUTABLE_PROPERTIES_KHR;
+    gab_pipeline_describe(&pipeline->key, name, sizeof name);
+    cJSON *row = rows ? json_of_pipeline(&pipeline->key, name) : NULL;
+    cJSON *programs = cJSON_AddArrayToObject(row, "programs");
+    if (row) cJSON_AddItemToArray(rows, row);
+    if (!vk->has_pipeline_statistics ||
+        vk->fn.vkGetPipelineExecutablePropertiesKHR(vk->device, &info, &n, executables) < 0)
+        return true;
+    for (uint32_t i = 0; i < n; i++) {
+        if (!read_program(vk, pipeline->pipeline, i, executables[i].subgroupSize, &p)) continue;
+        good = good && !p.spills;
+        if (rows)
+            cJSON_AddItemToArray(programs, json_of_program(&p));
+        else if (!quiet || p.spills)
+            print_program(name, &p);
     }
     return good;
+}
+
+static void print_head(const gab_vk *vk) {
+    printf("%-56s %5s", vk->info.name, "group");
+    for (int c = 0; c < GAB_STATISTIC_COUNT; c++) printf(" %8s", gab_statistic_columns[c].title);
+    putchar('\n');
+}
+
+/* Reports all; the number that spill. */
+static uint32_t report_all(gab_vk *vk, bool quiet, bool json) {
+    uint32_t n_bad = 0;
+    cJSON *all = json ? cJSON_CreateObject() : NULL, *rows = cJSON_AddArrayToObject(all, "pipelines");
+    if (!json && !quiet && vk->has_pipeline_statistics) print_head(vk);
+    for (uint32_t i = 0; i < gab_pipeline_count(vk->pipelines); i++)
+        n_bad += !report(vk, gab_pipeline_at(vk->pipelines, i), quiet, rows);
+    if (json) {
+        cJSON_AddStringToObject(all, "device", vk->info.name);
+        cJSON_AddStringToObject(all, "driver", vk->info.driver);
+        char *text = cJSON_PrintUnformatted(all);
+        if (text) puts(text);
+        cJSON_free(text);
+        cJSON_Delete(all);
+        return n_bad;
+    }
+    printf("%s: %u pipelines compiled, %u spill%s\n", vk->info.name, gab_pipeline_count(vk->pipelines), n_bad,
+           vk->has_pipeline_statistics ? "" : " (the driver gives no statistics)");
+    return n_bad;
 }
 
 int main(int argc, char **argv) {
@@ -87,35 +233,34 @@ int main(int argc, char **argv) {
     const gab_log log = {print_log, NULL};
     gab_vk *vk = NULL;
     gab_kernel_set set;
-    bool quiet = false;
-    uint32_t n_bad = 0;
+    bool quiet = false, json = false, main_only = false, assembly = false, usage = false;
+    const struct {
+        const char *name;
+        bool *value;
+    } flags[] = {{"--quiet", &quiet}, {"--json", &json}, {"--main", &main_only}, {"--assembly", &assembly}};
     for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "-d") == 0 && i + 1 < argc)
+        size_t f = 0;
+        while (f < 4 && strcmp(argv[i], flags[f].name) != 0) f++;
+        if (f < 4)
+            *flags[f].value = true;
+        else if (strcmp(argv[i], "-d") == 0 && i + 1 < argc)
             device = argv[++i];
         else if (strcmp(argv[i], "--variant") == 0 && i + 1 < argc)
             variant = argv[++i];
-        else if (strcmp(argv[i], "--quiet") == 0)
-            quiet = true;
-        else {
-            fprintf(stderr, "usage: pipeline_stats [-d DEVICE] [--variant lane|group] [--quiet]\n");
-            return 2;
-        }
+        else
+            usage = true;
     }
+    if (usage) {
+        fprintf(stderr, "usage: pipeline_stats [-d DEVICE] [--variant lane|group] [--quiet] [--json] [--main] "
+                        "[--assembly]\n");
+        return 2;
+    }
+    uint32_t n_bad = 0;
     gab_status status = gab_vk_create(device, &log, &vk);
     if (status == GAB_OK) status = gab_kernel_set_choose(vk, variant, false, &set);
-    if (status == GAB_OK) status = request_all(vk, set);
-    if (status == GAB_OK && vk->has_pipeline_statistics) {
-        if (!quiet) {
-            printf("%-56s %5s", vk->info.name, "group");
-            for (int c = 0; c < GAB_STATISTIC_COUNT; c++) printf(" %8s", gab_statistic_columns[c].title);
-            putchar('\n');
-        }
-        for (uint32_t i = 0; i < gab_pipeline_count(vk->pipelines); i++)
-            n_bad += !report(vk, gab_pipeline_at(vk->pipelines, i), quiet);
-    }
-    if (status == GAB_OK)
-        printf("%s: %u pipelines compiled, %u spill%s\n", vk->info.name, gab_pipeline_count(vk->pipelines), n_bad,
-               vk->has_pipeline_statistics ? "" : " (the driver gives no statistics)");
+    if (status == GAB_OK) status = request_all(vk, set, main_only);
+    if (status == GAB_OK) status = assembly ? compile_in_turn(vk) : gab_pipeline_compile_requested(vk->pipelines);
+    if (status == GAB_OK) n_bad = report_all(vk, quiet, json);
     gab_vk_destroy(&vk);
     return status == GAB_OK && n_bad == 0 ? 0 : 1;
 }

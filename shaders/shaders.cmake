@@ -10,6 +10,15 @@ foreach(type ${GAB_WEIGHT_TYPES})
 endforeach()
 
 file(GLOB GAB_SHADER_INCLUDES CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/shaders/*.glsl ${CMAKE_SOURCE_DIR}/shaders/args.h)
+
+# SOURCE, with defines, as the array gab_spirv_NAME in HEADER.
+function(gab_shader_compile name source header defines)
+  add_custom_command(OUTPUT ${header}
+    COMMAND ${GAB_GLSLANG} --target-env vulkan1.2 --quiet -DGAB_GLSL ${defines} -I${CMAKE_SOURCE_DIR}/shaders
+      --vn gab_spirv_${name} -o ${header} ${source}
+    DEPENDS ${source} ${GAB_SHADER_INCLUDES} VERBATIM)
+endfunction()
+
 set(GAB_SHADER_DIR ${CMAKE_BINARY_DIR}/shaders)
 file(MAKE_DIRECTORY ${GAB_SHADER_DIR})
 set(shader_enum "")
@@ -27,10 +36,7 @@ foreach(entry ${GAB_SHADERS})
     list(GET parts 2 defines)
   endif()
   set(header ${GAB_SHADER_DIR}/${name}.h)
-  add_custom_command(OUTPUT ${header}
-    COMMAND ${GAB_GLSLANG} --target-env vulkan1.2 --quiet -DGAB_GLSL ${defines} -I${CMAKE_SOURCE_DIR}/shaders
-      --vn gab_spirv_${name} -o ${header} ${CMAKE_SOURCE_DIR}/shaders/${stem}.comp
-    DEPENDS ${CMAKE_SOURCE_DIR}/shaders/${stem}.comp ${GAB_SHADER_INCLUDES} VERBATIM)
+  gab_shader_compile(${name} ${CMAKE_SOURCE_DIR}/shaders/${stem}.comp ${header} "${defines}")
   list(APPEND shader_headers ${header})
   string(TOUPPER ${name} upper)
   string(APPEND shader_enum "    GAB_SHADER_${upper},\n")

@@ -1,0 +1,236 @@
+#include "bench/ceilings.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "ceiling_dot.h"
+#include "ceiling_f16.h"
+#include "ceiling_f32.h"
+#include "ceiling_read.h"
+#include "vk/pipeline.h"
+
+enum { CACHED_BYTES = 1 << 20, SPEC_MAX = 3, VECTOR = 16 };
+
+static const struct {
+    const char *name, *unit;
+    const uint32_t *code; /* of its shader; NULL: not of one */
+    size_t code_bytes;
+    uint32_t needs; /* GAB_FEATURE_* */
+    double weight;  /* operations a step and component; 0: it reads */
+} kinds[BENCH_CEILING_COUNT] = {
+    [BENCH_CEILING_READ] = {"read, memory", "GB/s", gab_spirv_ceiling_read, sizeof gab_spirv_ceiling_read},
+    [BENCH_CEILING_CACHED] = {"read, cached", "GB/s", gab_spirv_ceiling_read, sizeof gab_spirv_ceiling_read},
+    [BENCH_CEILING_F32] = {"f32 multiply-add", "GFLOP/s", gab_spirv_ceiling_f32, sizeof gab_spirv_ceiling_f32, 0, 2},
+    [BENCH_CEILING_F16] = {"f16 multiply-add", "GFLOP/s", gab_spirv_ceiling_f16, sizeof gab_spirv_ceiling_f16,
+                           GAB_FEATURE_F16, 2},
+    [BENCH_CEILING_DOT] = {"8-bit dot product", "Gop/s", gab_spirv_ceiling_dot, sizeof gab_spirv_ceiling_dot,
+                           GAB_FEATURE_INT_DOT, 8},
+    [BENCH_CEILING_DISPATCH] = {"dispatch and barrier", "us"},
+    [BENCH_CEILING_SUBMIT] = {"submit and wait", "us"},
+};
+
+/* A shape of a ceiling's kernel: reads of lanes, loads and uniform, arithmetic of lanes and chains. The first ones are
+ * for GPUs, the others for CPU drivers. turns is small enough for llvmpipe, which ends loops after 65535 turns. */
+typedef struct shape {
+    uint32_t spec[SPEC_MAX];
+    uint32_t turns;
+} shape;
+
+static const shape read_shapes[] = {{{64, 4}, 16}, {{64, 8}, 32}, {{256, 2}, 8},     {{256, 4}, 16},
+                                    {{8, 4}, 256}, {{8, 16}, 64}, {{4, 32, 1}, 512}, {{1, 16, 1}, 2048}};
+static const shape arithmetic_shapes[] = {{{64, 2}, 512}, {{64, 4}, 512}, {{256, 4}, 512},
+                                          {{8, 2}, 4096}, {{8, 3}, 4096}, {{8, 4}, 4096}};
+
+typedef struct kernel {
+    gab_vk *vk;
+    const bench_pool *pool;
+    bench_ceiling_id id;
+    const shape *shape;
+    VkShaderModule module;
+    VkPipelineLayout layout;
+    VkPipeline pipeline;
+    VkDescriptorPool sets;
+    VkDescriptorSet set[BENCH_POOL_MAX]; /* by buffer of the pool */
+    uint32_t n_set;
+    uint32_t groups[3];
+    double amount; /* bytes or operations of one recording */
+} kernel;
+
+/* ---- kernels of our own: the library's store knows only its own shaders, but has the layouts ---- */
+
+static gab_status pipeline_create(kernel *k, const gab_pipeline *like) {
+    gab_vk *vk = k->vk;
+    const bool reads = kinds[k->id].weight <= 0;
+    VkSpecializationMapEntry entries[SPEC_MAX];
+    for (uint32_t i = 0; i < SPEC_MAX; i++)
+        entries[i] = (VkSpecializationMapEntry){.constantID = i, .offset = 4 * i, .size = 4};
+    const VkSpecializationInfo spec = {.mapEntryCount = reads ? SPEC_MAX : 2,
+                                       .pMapEntries = entries,
+                                       .dataSize = sizeof k->shape->spec,
+                                       .pData = k->shape->spec};
+    const VkShaderModuleCreateInfo module = {.sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO,
+                                             .codeSize = kinds[k->id].code_bytes,
+                                             .pCode = kinds[k->id].code};
+    GAB_VK_TRY(vk, vk->fn.vkCreateShaderModule(vk->device, &module, NULL, &k->module));
+    const VkComputePipelineCreateInfo info = {.sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO,
+                                              .stage = {.sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO,
+                                                        .stage = VK_SHADER_STAGE_COMPUTE_BIT,
+                                                        .module = k->module,
+                                                        .pName = "main",
+                                                        .pSpecializationInfo = &spec},
+                                              .layout = like->layout};
+    GAB_VK_TRY(vk, vk->fn.vkCreateComputePipelines(vk->device, VK_NULL_HANDLE, 1, &info, NULL, &k->pipeline));
+    k->layout = like->layout;
+    return GAB_OK;
+}
+
+/* A set a buffer: the buffer to read, and its first word as the place for results that never come. */
+static gab_status sets_create(kernel *k, const gab_pipeline *like) {
+    gab_vk *vk = k->vk;
+    const uint64_t bytes = k->id == BENCH_CEILING_READ ? k->pool->buffers[0].size : CACHED_BYTES;
+    const VkDescriptorPoolSize size = {.type = VK_DESCRIPTOR_TYPE_STORAGE_BUFFER,
+                                       .descriptorCount = 2 * BENCH_POOL_MAX};
+    const VkDescriptorPoolCreateInfo pool = {.sType = VK_STRUCTURE_TYPE_DESCRIPTOR_POOL_CREATE_INFO,
+                                             .maxSets = BENCH_POOL_MAX,
+                                             .poolSizeCount = 1,
+                                             .pPoolSizes = &size};
+    GAB_VK_TRY(vk, vk->fn.vkCreateDescriptorPool(vk->device, &pool, NULL, &k->sets));
+    k->n_set = k->id == BENCH_CEILING_READ ? k->pool->n_buffer : 1;
+    for (uint32_t i = 0; i < k->n_set; i++) {
+        const VkDescriptorSetAllocateInfo allocate = {.sType = VK_STRUCTURE_TYPE_DESCRIPTOR_SET_ALLOCATE_INFO,
+                                                      .descriptorPool = k->sets,
+                                                      .descriptorSetCount = 1,
+                                                      .pSetLayouts = &like->set_layout};
+        const VkBuffer buffer = k->pool->buffers[i].buffer;
+        const VkDescriptorBufferInfo buffers[] = {{buffer, 0, bytes}, {buffer, 0, VECTOR}};
+        GAB_VK_TRY(vk, vk->fn.vkAllocateDescriptorSets(vk->device, &allocate, &k->set[i]));
+        const VkWriteDescriptorSet write = {.sType = VK_STRUCTURE_TYPE_WRITE_DESCRIPTOR_SET,
+                                            .dstSet = k->set[i],
+                                            .descriptorCount = 2,
+                                            .descriptorType = VK_DESCRIPTOR_TYPE_STORAGE_BUFFER,
+                                            .pBufferInfo = buffers};
+        vk->fn.vkUpdateDescriptorSets(vk->device, 1, &write, 0, NULL);
+    }
+    return GAB_OK;
+}
+
+static void record(const void *user, gab_recorder *recorder, uint32_t i) {
+    const kernel *k = user;
+    gab_vk *vk = k->vk;
+    const uint64_t bytes = k->id == BENCH_CEILING_READ ? k->pool->buffers[0].size : CACHED_BYTES;
+    const union {
+        uint32_t u;
+        float f;
+    } read[3] = {{.u = (uint32_t)(bytes / VECTOR) - 1}, {.u = k->shape->turns}},
+      arithmetic[3] = {{.u = k->shape->turns}, {.f = 0.999f}, {.f = 0.001f}};
+    (void)i;
+    if (recorder->status != GAB_OK) return;
+    vk->fn.vkCmdBindPipeline(recorder->cmd, VK_PIPELINE_BIND_POINT_COMPUTE, k->pipeline);
+    vk->fn.vkCmdPushConstants(recorder->cmd, k->layout, VK_SHADER_STAGE_COMPUTE_BIT, 0, sizeof read,
+                              kinds[k->id].weight > 0 ? arithmetic : read);
+    for (uint32_t b = 0; b < k->n_set; b++) {
+        vk->fn.vkCmdBindDescriptorSets(recorder->cmd, VK_PIPELINE_BIND_POINT_COMPUTE, k->layout, 0, 1, &k->set[b], 0,
+                                       NULL);
+        vk->fn.vkCmdDispatch(recorder->cmd, k->groups[0], k->groups[1], 1);
+    }
+}
+
+/* Groups and amount: each buffer once, the cached part 64 times, or a few milliseconds of multiply-adds. */
+static void size(kernel *k) {
+    const uint32_t *spec = k->shape->spec;
+    if (kinds[k->id].weight > 0) {
+        const uint32_t n = k->vk->info.kind == GAB_DEVICE_CPU ? 4096 / spec[0] : 1 << 20;
+        gab_grid_fold(n / spec[0] + 64, k->groups);
+        k->amount = kinds[k->id].weight * 4 * 8 * spec[0] * spec[1] * k->shape->turns * k->groups[0] * k->groups[1];
+        return;
+    }
+    const uint64_t group_bytes = (uint64_t)VECTOR * (spec[2] ? 1 : spec[0]) * spec[1] * k->shape->turns;
+    const uint64_t bytes = k->id == BENCH_CEILING_READ ? k->pool->buffers[0].size : 64ull * CACHED_BYTES;
+    gab_grid_fold(bytes / group_bytes, k->groups);
+    k->amount = (double)(k->n_set * bytes);
+}
+
+static void keep_better(bench_ceiling *best, const kernel *k, const bench_time *time) {
+    const uint32_t *spec = k->shape->spec;
+    const double amount = k->amount;
+    const double value = amount / time->ms * 1e-6;
+    if (value <= best->value) return;
+    best->value = value;
+    best->least = amount / time->most * 1e-6;
+    best->most = amount / time->least * 1e-6;
+    if (kinds[k->id].weight > 0)
+        snprintf(best->shape, sizeof best->shape, "%u lanes, %u vectors of 4", spec[0], spec[1]);
+    else
+        snprintf(best->shape, sizeof best->shape, "%u lanes, %u loads%s", spec[0], spec[1], spec[2] ? ", uniform" : "");
+}
+
+static gab_status measure_shape(gab_vk *vk, const bench_pool *pool, bench_ceiling_id id, const shape *s, uint32_t n_run,
+                                bench_ceiling *best) {
+    gab_status status;
+    kernel k = {.vk = vk, .pool = pool, .id = id, .shape = s};
+    const bench_work work = {record, &k};
+    bench_time time;
+    const gab_pipeline *like;
+    /* any pipeline of two bindings has the layouts we need */
+    const gab_pipeline_key key = {.shader = GAB_SHADER_PROBE, .n_binding = 2, .spec = {[GAB_SPEC_LANES] = 64}};
+    GAB_TRY_GOTO(gab_pipeline_get(vk->pipelines, &key, &like), error);
+    GAB_TRY_GOTO(pipeline_create(&k, like), error);
+    GAB_TRY_GOTO(sets_create(&k, like), error);
+    size(&k);
+    GAB_TRY_GOTO(bench_measure(vk, &work, n_run, &time), error);
+    keep_better(best, &k, &time);
+error:
+    vk->fn.vkDestroyDescriptorPool(vk->device, k.sets, NULL);
+    vk->fn.vkDestroyPipeline(vk->device, k.pipeline, NULL);
+    vk->fn.vkDestroyShaderModule(vk->device, k.module, NULL);
+    return status;
+}
+
+/* ---- latencies ---- */
+
+static void record_dispatch(const void *user, gab_recorder *recorder, uint32_t i) {
+    const gab_probe_args args = {.value = i};
+    const gab_dispatch dispatch = {
+        .pipeline = {.shader = GAB_SHADER_PROBE, .n_binding = 1, .spec = {[GAB_SPEC_LANES] = 64}},
+        .bindings = {gab_buffer_all(user)},
+        .push = &args,
+        .push_bytes = sizeof args,
+        .groups = {1, 1, 1}};
+    gab_record_dispatch(recorder, &dispatch);
+}
+
+static void take_latency(bench_ceiling *ceiling, const bench_time *time) {
+    ceiling->value = time->ms * 1e3;
+    ceiling->least = time->least * 1e3;
+    ceiling->most = time->most * 1e3;
+}
+
+static gab_status measure_latencies(gab_vk *vk, uint32_t n_run, bench_ceiling *ceilings) {
+    gab_status status;
+    gab_buffer buffer = {0};
+    const bench_work dispatch = {record_dispatch, &buffer};
+    bench_time time;
+    GAB_TRY_GOTO(gab_buffer_create(vk, GAB_MEMORY_DEVICE, GAB_SLICE_ALIGN, "benchmark data", &buffer), error);
+    GAB_TRY_GOTO(bench_measure(vk, &dispatch, n_run, &time), error);
+    take_latency(&ceilings[BENCH_CEILING_DISPATCH], &time);
+    GAB_TRY_GOTO(bench_measure_submit(vk, n_run, &time), error);
+    take_latency(&ceilings[BENCH_CEILING_SUBMIT], &time);
+error:
+    gab_buffer_destroy(vk, &buffer);
+    return status;
+}
+
+gab_status bench_ceilings_measure(gab_vk *vk, const bench_pool *pool, uint32_t n_run,
+                                  bench_ceiling ceilings[BENCH_CEILING_COUNT]) {
+    const uint32_t n_read = sizeof read_shapes / sizeof *read_shapes;
+    const uint32_t n_arithmetic = sizeof arithmetic_shapes / sizeof *arithmetic_shapes;
+    for (int i = 0; i < BENCH_CEILING_COUNT; i++) {
+        ceilings[i] = (bench_ceiling){.name = kinds[i].name, .unit = kinds[i].unit};
+        if (!kinds[i].code || (vk->features & kinds[i].needs) != kinds[i].needs) continue;
+        const shape *shapes = kinds[i].weight > 0 ? arithmetic_shapes : read_shapes;
+        for (uint32_t s = 0; s < (kinds[i].weight > 0 ? n_arithmetic : n_read); s++)
+            if (shapes[s].spec[0] <= vk->properties.limits.maxComputeWorkGroupInvocations)
+                GAB_TRY(measure_shape(vk, pool, (bench_ceiling_id)i, &shapes[s], n_run, &ceilings[i]));
+    }
+    return measure_latencies(vk, n_run, ceilings);
+}
