@@ -1,7 +1,7 @@
 # Compiles every shader variant with glslang and embeds it as a C array. A variant is a shader stem, a name and defines:
 # what differs by weight type is one include, chosen by WEIGHT_<TYPE>; what differs by size is a specialization constant.
 set(GAB_WEIGHT_TYPES F32 F16 Q8_0 Q4_0)
-set(GAB_SHADERS probe layernorm kv_write attention_lane attention_group attention_merge sample)
+set(GAB_SHADERS probe layernorm kv_write attention_lane attention_decode_group attention_group attention_merge sample)
 foreach(type ${GAB_WEIGHT_TYPES})
   string(TOLOWER ${type} lower)
   foreach(stem gather matvec_across matvec_lane matvec_group matmul_group)

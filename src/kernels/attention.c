@@ -8,9 +8,12 @@
 #include "kernels/matmul.h"
 #include "tensor/quant.h"
 
+/* rows: the most query heads a group; cols: 16-byte loads under way with one head. */
 const gab_variant gab_attention_decode_variants[] = {
     {.name = "lane", .shader = GAB_SHADER_ATTENTION_LANE, .lane = true},
-    {.name = "group", .shader = GAB_SHADER_ATTENTION_GROUP},
+    {.name = "group_128", .shader = GAB_SHADER_ATTENTION_DECODE_GROUP, .lanes = 128, .rows = {4}, .cols = 8},
+    {.name = "group_64", .shader = GAB_SHADER_ATTENTION_DECODE_GROUP, .lanes = 64, .rows = {4}, .cols = 8},
+    {.name = "group_256", .shader = GAB_SHADER_ATTENTION_DECODE_GROUP, .lanes = 256, .rows = {2}, .cols = 8},
 };
 const uint32_t gab_attention_decode_n_variant =
     sizeof gab_attention_decode_variants / sizeof *gab_attention_decode_variants;
@@ -48,12 +51,59 @@ uint64_t gab_attention_pieces_bytes(uint32_t n_row, uint32_t n_head, uint32_t he
     return (uint64_t)n_row * n_head * n_piece * (gab_head_dim_padded(head_dim) + 2) * sizeof(float);
 }
 
+static void record_decode(const gab_kernel_context *context, const gab_attention *op, const gab_attention_args *args) {
+    const gab_variant *variant = gab_variant_of(&context->set, GAB_OP_ATTENTION_DECODE);
+    const uint32_t padded = gab_head_dim_padded(op->kv.head_dim), heads = op->n_head / op->kv.n_head_kv;
+    gab_dispatch dispatch = {
+        .pipeline = {.shader = variant->shader,
+                     .n_binding = 5,
+                     .spec = {[GAB_SPEC_HEAD_DIM] = padded, [GAB_SPEC_KV_F16] = op->kv.f16}},
+        .bindings = {context->step, op->q, op->kv.keys, op->kv.values, op->n_piece == 1 ? op->y : op->pieces},
+        .push = args,
+        .push_bytes = sizeof *args,
+        .groups = {0, op->n_piece, context->n_row},
+        .cost = 4.0 * context->n_row * op->n_head * op->kv.head_dim * op->n_piece * GAB_PIECE};
+    uint32_t *spec = dispatch.pipeline.spec;
+    if (variant->lane) {
+        spec[GAB_SPEC_LANES] = lane_lanes(&context->set);
+        spec[GAB_SPEC_DECODE] = true;
+        dispatch.groups[0] = (op->n_head + spec[GAB_SPEC_LANES] - 1) / spec[GAB_SPEC_LANES];
+    } else {
+        const uint32_t key_vectors = op->kv.f16 ? padded / 8 : padded / 4;
+        const uint32_t n_block = (heads + variant->rows[0] - 1) / variant->rows[0];
+        spec[GAB_SPEC_LANES] = variant->lanes;
+        while (spec[GAB_SPEC_LANES] < key_vectors) spec[GAB_SPEC_LANES] *= 2;
+        spec[GAB_SPEC_ROWS] = (heads + n_block - 1) / n_block;
+        spec[GAB_SPEC_COLS] = spec[GAB_SPEC_ROWS] == 1 ? variant->cols : variant->cols / 2;
+        dispatch.groups[0] = op->kv.n_head_kv * n_block;
+    }
+    gab_record_dispatch(context->recorder, &dispatch);
+    if (op->n_piece == 1) return;
+    gab_record_barrier(context->recorder);
+    gab_attention_merge_record(context, op);
+}
+
+static void record_prefill(const gab_kernel_context *context, const gab_attention *op, const gab_attention_args *args) {
+    const gab_variant *variant = gab_variant_of(&context->set, GAB_OP_ATTENTION_PREFILL);
+    gab_dispatch dispatch = {
+        .pipeline =
+            {.shader = variant->shader,
+             .n_binding = 5,
+             .spec = {[GAB_SPEC_HEAD_DIM] = gab_head_dim_padded(op->kv.head_dim), [GAB_SPEC_KV_F16] = op->kv.f16}},
+        .bindings = {context->step, op->q, op->kv.keys, op->kv.values, op->y},
+        .push = args,
+        .push_bytes = sizeof *args,
+        .groups = {op->n_head, op->n_work, 1},
+        .cost = 4.0 * context->n_row * op->n_head * op->kv.head_dim * op->n_piece * GAB_PIECE};
+    uint32_t *spec = dispatch.pipeline.spec;
+    if (variant->lane)
+        spec[GAB_SPEC_LANES] = lane_lanes(&context->set);
+    else
+        spec[GAB_SPEC_ROWS] = gab_attention_tile_rows(&context->set, op->kv.head_dim);
+    gab_record_dispatch(context->recorder, &dispatch);
+}
+
 void gab_attention_record(const gab_kernel_context *context, const gab_attention *op) {
-    const bool decode = gab_attention_is_decode(context);
-    const gab_variant *variant =
-        gab_variant_of(&context->set, decode ? GAB_OP_ATTENTION_DECODE : GAB_OP_ATTENTION_PREFILL);
-    const bool lane = variant->lane;
-    const uint32_t lanes = lane_lanes(&context->set);
     const gab_attention_args args = {.n_head = op->n_head,
                                      .n_head_kv = op->kv.n_head_kv,
                                      .head_dim = op->kv.head_dim,
@@ -61,27 +111,10 @@ void gab_attention_record(const gab_kernel_context *context, const gab_attention
                                      .y_stride = op->y_stride,
                                      .n_piece = op->n_piece,
                                      .scale = 1.0f / sqrtf((float)op->kv.head_dim)};
-    gab_dispatch dispatch = {
-        .pipeline = {.shader = variant->shader,
-                     .n_binding = 5,
-                     .spec = {[GAB_SPEC_LANES] = lane ? lanes : 0,
-                              [GAB_SPEC_ROWS] = lane     ? 0
-                                                : decode ? 1
-                                                         : gab_attention_tile_rows(&context->set, op->kv.head_dim),
-                              [GAB_SPEC_HEAD_DIM] = gab_head_dim_padded(op->kv.head_dim),
-                              [GAB_SPEC_KV_F16] = op->kv.f16,
-                              [GAB_SPEC_DECODE] = decode}},
-        .bindings = {context->step, op->q, op->kv.keys, op->kv.values, decode ? op->pieces : op->y},
-        .push = &args,
-        .push_bytes = sizeof args};
-    dispatch.groups[0] = lane && decode ? (op->n_head + lanes - 1) / lanes : op->n_head;
-    dispatch.groups[1] = decode ? op->n_piece : op->n_work;
-    dispatch.groups[2] = decode ? context->n_row : 1;
-    dispatch.cost = 4.0 * context->n_row * op->n_head * op->kv.head_dim * op->n_piece * GAB_PIECE;
-    gab_record_dispatch(context->recorder, &dispatch);
-    if (!decode) return;
-    gab_record_barrier(context->recorder);
-    gab_attention_merge_record(context, op);
+    if (gab_attention_is_decode(context))
+        record_decode(context, op, &args);
+    else
+        record_prefill(context, op, &args);
 }
 
 static double kv_element(const uint32_t *words, size_t vector, uint32_t d, bool f16) {
