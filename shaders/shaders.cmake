@@ -1,13 +1,31 @@
 # Compiles every shader variant with glslang and embeds it as a C array. A variant is a shader stem, a name and defines:
 # what differs by weight type is one include, chosen by WEIGHT_<TYPE>; what differs by size is a specialization constant.
 set(GAB_WEIGHT_TYPES F32 F16 Q8_0 Q4_0)
-set(GAB_SHADERS probe layernorm kv_write attention_lane attention_decode_group attention_group attention_merge sample)
+set(GAB_SHADERS probe layernorm kv_write attention_lane attention_decode_group attention_prefill_group attention_merge sample)
+# Those that need GL_KHR_cooperative_matrix, which glslang has known since 2023: an older one leaves them without code.
+set(GAB_MATRIX_SHADERS attention_prefill_matrix)
 foreach(type ${GAB_WEIGHT_TYPES})
   string(TOLOWER ${type} lower)
   foreach(stem gather matvec_across matvec_lane matvec_group matmul_group)
     list(APPEND GAB_SHADERS "${stem}_${lower}:${stem}:-DWEIGHT_${type}")
   endforeach()
 endforeach()
+
+if(NOT DEFINED GAB_GLSLANG_KNOWS_MATRIX)
+  file(WRITE ${CMAKE_BINARY_DIR}/probe_matrix.comp "#version 450
+#extension GL_KHR_cooperative_matrix : require
+void main() {}
+")
+  execute_process(COMMAND ${GAB_GLSLANG} --target-env vulkan1.2 --quiet -o ${CMAKE_BINARY_DIR}/probe_matrix.spv
+    ${CMAKE_BINARY_DIR}/probe_matrix.comp RESULT_VARIABLE result OUTPUT_QUIET ERROR_QUIET)
+  if(result EQUAL 0)
+    set(knows ON)
+  else()
+    set(knows OFF)
+    message(WARNING "${GAB_GLSLANG} does not know GL_KHR_cooperative_matrix: this build has no kernels that use matrix units")
+  endif()
+  set(GAB_GLSLANG_KNOWS_MATRIX ${knows} CACHE INTERNAL "")
+endif()
 
 file(GLOB GAB_SHADER_INCLUDES CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/shaders/*.glsl ${CMAKE_SOURCE_DIR}/shaders/args.h)
 set(GAB_SHADER_DIR ${CMAKE_BINARY_DIR}/shaders)
@@ -16,7 +34,7 @@ set(shader_enum "")
 set(shader_rows "")
 set(shader_includes "")
 set(shader_headers "")
-foreach(entry ${GAB_SHADERS})
+foreach(entry ${GAB_SHADERS} ${GAB_MATRIX_SHADERS})
   string(REPLACE ":" ";" parts "${entry}")
   list(GET parts 0 name)
   list(LENGTH parts n)
@@ -26,14 +44,18 @@ foreach(entry ${GAB_SHADERS})
     list(GET parts 1 stem)
     list(GET parts 2 defines)
   endif()
+  string(TOUPPER ${name} upper)
+  string(APPEND shader_enum "    GAB_SHADER_${upper},\n")
+  if(entry IN_LIST GAB_MATRIX_SHADERS AND NOT GAB_GLSLANG_KNOWS_MATRIX)
+    string(APPEND shader_rows "    {\"${name}\", NULL, 0},\n")
+    continue()
+  endif()
   set(header ${GAB_SHADER_DIR}/${name}.h)
   add_custom_command(OUTPUT ${header}
     COMMAND ${GAB_GLSLANG} --target-env vulkan1.2 --quiet -DGAB_GLSL ${defines} -I${CMAKE_SOURCE_DIR}/shaders
       --vn gab_spirv_${name} -o ${header} ${CMAKE_SOURCE_DIR}/shaders/${stem}.comp
     DEPENDS ${CMAKE_SOURCE_DIR}/shaders/${stem}.comp ${GAB_SHADER_INCLUDES} VERBATIM)
   list(APPEND shader_headers ${header})
-  string(TOUPPER ${name} upper)
-  string(APPEND shader_enum "    GAB_SHADER_${upper},\n")
   string(APPEND shader_includes "#include \"${name}.h\"\n")
   string(APPEND shader_rows "    {\"${name}\", gab_spirv_${name}, sizeof gab_spirv_${name}},\n")
 endforeach()

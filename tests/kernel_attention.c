@@ -7,6 +7,7 @@ typedef struct shape {
     uint32_t head_dim, n_head, n_head_kv;
     bool f16;
     float q_scale; /* scores are about this large, times the keys' scale */
+    bool outliers; /* dimension 0 is 1e6 in all queries and 0 in all keys */
 } shape;
 
 /* What the case at hand runs: one shape a case, since CPU drivers compile a kernel for seconds. */
@@ -27,10 +28,25 @@ static void each_variant(gab_vk *vk, gab_kernel_set set, gab_operation operation
 static const uint32_t positions[] = {0, 1, 63, 64, 65, 255, 256, 257, 1000};
 enum { N_POSITION = sizeof positions / sizeof *positions };
 
-/* f32 sums of up to 1000 terms; with scores of 80, exp multiplies their errors of 80 x 2^-24. */
+/* f32 sums of up to 1000 terms; exp multiplies the errors of scores, of their size times 2^-24. */
 static double bound_of(const shape *s, const gab_variant *variant) {
-    if (variant->error > 0) return (double)variant->error;
-    return s->q_scale > 8 ? 3e-5 : 2e-6;
+    return (variant->error > 0 ? (double)variant->error : 2e-6) + 4e-7 * (double)s->q_scale;
+}
+
+static gab_kv_check make_kv(gab_vk *vk, const shape *s, uint32_t n_slot, uint32_t n_position, gab_test_random *random) {
+    gab_kv_check kv = gab_kv_check_make(vk, s->n_head_kv, s->head_dim, s->f16, n_slot, n_position, 1, random);
+    if (!s->outliers) return kv;
+    const uint32_t words = gab_head_dim_padded(s->head_dim) / (s->f16 ? 2 : 1);
+    for (uint32_t i = 0; i < kv.n_word; i += words) kv.keys[i] &= s->f16 ? 0xffff0000u : 0;
+    gab_test_write(vk, kv.layer.keys, kv.keys, 4ul * kv.n_word);
+    return kv;
+}
+
+static float *make_queries(const shape *s, uint32_t n_row, uint32_t stride, gab_test_random *random) {
+    float *q = gab_test_floats(random, (size_t)n_row * stride, s->q_scale);
+    for (uint32_t r = 0; s->outliers && r < n_row; r++)
+        for (uint32_t h = 0; h < s->n_head; h++) q[(size_t)r * stride + h * s->head_dim] = r % 2 ? 1e6f : -1e6f;
+    return q;
 }
 
 static void compare(const gab_kv_check *kv, const shape *s, const gab_variant *variant, const float *q,
@@ -74,8 +90,8 @@ static void decode_variant(gab_vk *vk, gab_kernel_set set, const gab_variant *va
     enum { PLAN = 4, USED = 3, SLOTS = 2 };
     gab_test_random random = {s->head_dim * 3u + s->n_head};
     const uint32_t n = s->n_head * s->head_dim, q_stride = gab_row_stride(n) + 32, y_stride = gab_row_stride(n);
-    gab_kv_check kv = gab_kv_check_make(vk, s->n_head_kv, s->head_dim, s->f16, SLOTS, 1001, 1, &random);
-    float *q = gab_test_floats(&random, PLAN * q_stride, s->q_scale), *y = gab_test_alloc(4ul * PLAN * y_stride);
+    gab_kv_check kv = make_kv(vk, s, SLOTS, 1001, &random);
+    float *q = make_queries(s, PLAN, q_stride, &random), *y = gab_test_alloc(4ul * PLAN * y_stride);
     float *zeros = gab_test_alloc(4ul * y_stride);
     gab_step *step = gab_test_alloc(sizeof *step);
     step->n_row = USED;
@@ -125,6 +141,13 @@ GAB_TEST(decode_128_f16) {
     now = (shape){128, 8, 2, true, 1};
     gab_test_each_device(decode_now);
 }
+GAB_TEST(decode_groups) { /* 1 to 8 query heads a head of keys, a head_dim of 1 */
+    static const shape shapes[] = {{1, 8, 1, true, 1}, {64, 7, 1, true, 1}, {64, 10, 2, true, 1}, {16, 6, 1, false, 1}};
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        now = shapes[i];
+        gab_test_each_device(decode_now);
+    }
+}
 GAB_TEST(decode_256_f16) {
     now = (shape){256, 2, 1, true, 1};
     gab_test_each_device(decode_now);
@@ -142,10 +165,12 @@ GAB_TEST(decode_128_f32) {
     gab_test_each_device(decode_now);
 }
 
-/* Scores of +-80, and all equal. */
+/* Scores of +-80 and +-1e4, all equal, and of queries with one large value that does not matter. */
 static void decode_scores(gab_vk *vk, gab_kernel_set set) {
     decode(vk, set, &(shape){64, 3, 3, true, 80});
+    decode(vk, set, &(shape){64, 3, 3, true, 1e4f});
     decode(vk, set, &(shape){64, 3, 3, true, 0});
+    decode(vk, set, &(shape){64, 3, 3, true, 1, .outliers = true});
 }
 GAB_TEST(decode_scores) {
     gab_test_each_device(decode_scores);
@@ -202,8 +227,8 @@ static void prefill_variant(gab_vk *vk, gab_kernel_set set, const gab_variant *v
     gab_test_random random = {s->head_dim * 5u + s->n_head};
     const uint32_t n = s->n_head * s->head_dim, q_stride = gab_row_stride(n) + 32, y_stride = gab_row_stride(n);
     const uint32_t tile_rows = gab_attention_tile_rows(&set, s->head_dim);
-    gab_kv_check kv = gab_kv_check_make(vk, s->n_head_kv, s->head_dim, s->f16, SLOTS, 301, 1, &random);
-    float *q = gab_test_floats(&random, (size_t)PLAN * q_stride, s->q_scale);
+    gab_kv_check kv = make_kv(vk, s, SLOTS, 301, &random);
+    float *q = make_queries(s, PLAN, q_stride, &random);
     float *y = gab_test_alloc(4ul * PLAN * y_stride), *zeros = gab_test_alloc(4ul * y_stride);
     gab_step *step = gab_test_alloc(sizeof *step);
     add_run(step, 0, 0, 67, tile_rows);
@@ -252,6 +277,13 @@ GAB_TEST(prefill_128_f16) {
     now = (shape){128, 2, 1, true, 1};
     gab_test_each_device(prefill_now);
 }
+GAB_TEST(prefill_groups) { /* 1 to 8 query heads a head of keys, a head_dim of 1 */
+    static const shape shapes[] = {{1, 8, 1, true, 1}, {64, 7, 1, true, 1}, {64, 10, 2, true, 1}, {16, 6, 1, false, 1}};
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        now = shapes[i];
+        gab_test_each_device(prefill_now);
+    }
+}
 GAB_TEST(prefill_256_f16) {
     now = (shape){256, 2, 1, true, 1};
     gab_test_each_device(prefill_now);
@@ -269,10 +301,12 @@ GAB_TEST(prefill_128_f32) {
     gab_test_each_device(prefill_now);
 }
 
-/* Scores of +-80, and all equal. */
+/* Scores of +-80 and +-1e4, all equal, and of queries with one large value that does not matter. */
 static void prefill_scores(gab_vk *vk, gab_kernel_set set) {
     prefill(vk, set, &(shape){64, 3, 3, true, 80});
+    prefill(vk, set, &(shape){64, 3, 3, true, 1e4f});
     prefill(vk, set, &(shape){64, 3, 3, true, 0});
+    prefill(vk, set, &(shape){64, 3, 3, true, 1, .outliers = true});
 }
 GAB_TEST(prefill_scores) {
     gab_test_each_device(prefill_scores);

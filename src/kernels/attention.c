@@ -18,9 +18,16 @@ const gab_variant gab_attention_decode_variants[] = {
 const uint32_t gab_attention_decode_n_variant =
     sizeof gab_attention_decode_variants / sizeof *gab_attention_decode_variants;
 
+/* rows: of a tile, with a head_dim of 128 at most. */
 const gab_variant gab_attention_prefill_variants[] = {
     {.name = "lane", .shader = GAB_SHADER_ATTENTION_LANE, .lane = true},
-    {.name = "group", .shader = GAB_SHADER_ATTENTION_GROUP},
+    {.name = "tiled_32", .shader = GAB_SHADER_ATTENTION_PREFILL_GROUP, .lanes = 128, .rows = {32}},
+    {.name = "tiled_16", .shader = GAB_SHADER_ATTENTION_PREFILL_GROUP, .lanes = 64, .rows = {16}},
+    {.name = "matrix",
+     .shader = GAB_SHADER_ATTENTION_PREFILL_MATRIX,
+     .rows = {32},
+     .needs = GAB_FEATURE_MATRIX,
+     .error = 1e-3f},
 };
 const uint32_t gab_attention_prefill_n_variant =
     sizeof gab_attention_prefill_variants / sizeof *gab_attention_prefill_variants;
@@ -40,11 +47,38 @@ uint32_t gab_attention_rows_max(const gab_kernel_set *set, uint32_t depth) {
                                                                                          : GAB_ROW_MAX;
 }
 
+/* How the matrix kernel works on heads of a size. */
+typedef struct matrix_plan {
+    uint32_t rows; /* of a tile; 0: the device's matrices do not fit */
+    uint32_t subgroups;
+} matrix_plan;
+
+/* Two tiles of queries where 16 KiB of shared memory hold them, as many subgroups as leave a lane 32 sums. */
+static matrix_plan plan_matrix(const gab_kernel_set *set, uint32_t head_dim) {
+    const gab_matrix_shape *shape = &set->matrix;
+    const uint32_t padded = gab_head_dim_padded(head_dim), lane_sums_max = 32, queries_bytes_max = 16384;
+    matrix_plan plan = {.rows = 2 * shape->m, .subgroups = 4};
+    if (plan.rows * padded * 4 > queries_bytes_max) plan.rows = shape->m;
+    while (plan.subgroups < 16 && (padded / shape->n + plan.subgroups - 1) / plan.subgroups * shape->n * plan.rows >
+                                      lane_sums_max * shape->lanes)
+        plan.subgroups *= 2;
+    const uint32_t lanes = plan.subgroups * shape->lanes, sums = plan.rows * padded / lanes;
+    const bool fits = padded % shape->n == 0 && padded % shape->k == 0 && shape->n % 8 == 0 && shape->n <= 16 &&
+                      shape->k % 8 == 0 && shape->k <= 2 * plan.rows && GAB_PAGE % shape->k == 0 && lanes <= 256 &&
+                      lanes % plan.rows == 0 && lanes / plan.rows <= 16 && sums <= lane_sums_max &&
+                      plan.rows * padded * 4 <= queries_bytes_max;
+    return fits ? plan : (matrix_plan){0};
+}
+
+static bool is_matrix(const gab_variant *variant) {
+    return variant->needs & GAB_FEATURE_MATRIX;
+}
+
 uint32_t gab_attention_tile_rows(const gab_kernel_set *set, uint32_t head_dim) {
-    if (gab_variant_of(set, GAB_OP_ATTENTION_PREFILL)->lane) return lane_lanes(set);
-    return head_dim <= 128   ? 8
-           : head_dim <= 256 ? 4
-                             : 1; /* queries and probabilities stay below 8 KiB of shared memory */
+    const gab_variant *variant = gab_variant_of(set, GAB_OP_ATTENTION_PREFILL);
+    if (variant->lane) return lane_lanes(set);
+    if (is_matrix(variant) && plan_matrix(set, head_dim).rows) return plan_matrix(set, head_dim).rows;
+    return variant->rows[0] / (head_dim <= 128 ? 1 : head_dim <= 256 ? 2 : 4); /* sums stay in registers */
 }
 
 uint64_t gab_attention_pieces_bytes(uint32_t n_row, uint32_t n_head, uint32_t head_dim, uint32_t n_piece) {
@@ -84,22 +118,35 @@ static void record_decode(const gab_kernel_context *context, const gab_attention
 }
 
 static void record_prefill(const gab_kernel_context *context, const gab_attention *op, const gab_attention_args *args) {
-    const gab_variant *variant = gab_variant_of(&context->set, GAB_OP_ATTENTION_PREFILL);
-    gab_dispatch dispatch = {
-        .pipeline =
-            {.shader = variant->shader,
-             .n_binding = 5,
-             .spec = {[GAB_SPEC_HEAD_DIM] = gab_head_dim_padded(op->kv.head_dim), [GAB_SPEC_KV_F16] = op->kv.f16}},
-        .bindings = {context->step, op->q, op->kv.keys, op->kv.values, op->y},
-        .push = args,
-        .push_bytes = sizeof *args,
-        .groups = {op->n_head, op->n_work, 1},
-        .cost = 4.0 * context->n_row * op->n_head * op->kv.head_dim * op->n_piece * GAB_PIECE};
+    const gab_kernel_set *set = &context->set;
+    const gab_variant *variant = gab_variant_of(set, GAB_OP_ATTENTION_PREFILL);
+    const uint32_t head_dim = op->kv.head_dim, rows = gab_attention_tile_rows(set, head_dim);
+    gab_dispatch dispatch = {.pipeline = {.shader = variant->shader,
+                                          .n_binding = 5,
+                                          .spec = {[GAB_SPEC_LANES] = variant->lanes,
+                                                   [GAB_SPEC_ROWS] = rows,
+                                                   [GAB_SPEC_HEAD_DIM] = gab_head_dim_padded(head_dim),
+                                                   [GAB_SPEC_KV_F16] = op->kv.f16}},
+                             .bindings = {context->step, op->q, op->kv.keys, op->kv.values, op->y},
+                             .push = args,
+                             .push_bytes = sizeof *args,
+                             .groups = {op->n_head, op->n_work, 1},
+                             .cost = 4.0 * context->n_row * op->n_head * head_dim * op->n_piece * GAB_PIECE};
     uint32_t *spec = dispatch.pipeline.spec;
-    if (variant->lane)
-        spec[GAB_SPEC_LANES] = lane_lanes(&context->set);
-    else
-        spec[GAB_SPEC_ROWS] = gab_attention_tile_rows(&context->set, op->kv.head_dim);
+    if (variant->lane) {
+        spec[GAB_SPEC_LANES] = rows;
+        spec[GAB_SPEC_ROWS] = 0;
+    } else if (is_matrix(variant) && op->kv.f16 && plan_matrix(set, head_dim).rows) {
+        spec[GAB_SPEC_COLS] = plan_matrix(set, head_dim).subgroups;
+        spec[GAB_SPEC_LANES] = spec[GAB_SPEC_COLS] * set->matrix.lanes;
+        spec[GAB_SPEC_KV_F16] = 0;
+        spec[GAB_SPEC_M] = set->matrix.m;
+        spec[GAB_SPEC_N] = set->matrix.n;
+        spec[GAB_SPEC_K] = set->matrix.k;
+    } else if (is_matrix(variant)) { /* f32 keys, or heads that matrices do not fit */
+        dispatch.pipeline.shader = GAB_SHADER_ATTENTION_PREFILL_GROUP;
+        spec[GAB_SPEC_LANES] = 128;
+    }
     gab_record_dispatch(context->recorder, &dispatch);
 }
 
