@@ -101,7 +101,7 @@ void main() {
     if (!valid) return;
     uint to = row * args.y_stride + head * args.head_dim, n_dim = args.head_dim;
     float scale = 1.0 / sum;
-    if (DECODE) {
+    if (DECODE && args.n_piece > 1) {
         to = piece_address(row, head, piece);
         y[to] = largest;
         y[to + 1] = sum;

@@ -58,6 +58,7 @@ const gab_variant *gab_variant_of(const gab_kernel_set *set, gab_operation opera
 static void choose_family(const gab_vk *vk, bool lane, bool exact, gab_kernel_set *set) {
     const uint32_t subgroup = vk->info.subgroup_size;
     set->lane = lane;
+    set->matrix = vk->matrix;
     set->lanes = !lane ? 64 : subgroup >= 16 ? 16 : subgroup;
     for (gab_operation o = 0; o < GAB_OP_COUNT; o++) {
         uint32_t n, i = 0;

@@ -42,6 +42,7 @@ typedef struct gab_kernel_set {
     bool lane;      /* the family of the operations without variants */
     uint32_t lanes; /* invocations a group of kernels that work for any number: the subgroup size for LANE, else 64 */
     uint8_t choice[GAB_OP_COUNT]; /* index into the operation's table */
+    gab_matrix_shape matrix;      /* of the device */
 } gab_kernel_set;
 
 /* "matvec_q8_0" */

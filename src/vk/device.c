@@ -360,8 +360,43 @@ static void read_features(gab_vk *vk) {
         vk->features |= GAB_FEATURE_SUM;
 }
 
+/* Cooperative matrices: the first shape with f16 factors and f32 sums, of the smallest subgroup. */
+static void read_matrix(gab_vk *vk) {
+    enum { SHAPE_MAX = 64 };
+    static const VkComponentTypeKHR f16 = VK_COMPONENT_TYPE_FLOAT16_KHR, f32 = VK_COMPONENT_TYPE_FLOAT32_KHR;
+    VkCooperativeMatrixPropertiesKHR list[SHAPE_MAX];
+    VkPhysicalDeviceSubgroupSizeControlProperties size = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_PROPERTIES};
+    VkPhysicalDeviceProperties2 p = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2, .pNext = &size};
+    VkPhysicalDeviceCooperativeMatrixFeaturesKHR matrix = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_COOPERATIVE_MATRIX_FEATURES_KHR};
+    VkPhysicalDeviceSubgroupSizeControlFeatures control = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_FEATURES, .pNext = &matrix};
+    VkPhysicalDeviceVulkan12Features v12 = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES,
+                                            .pNext = &control};
+    VkPhysicalDeviceFeatures2 f = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2, .pNext = &v12};
+    uint32_t n = SHAPE_MAX;
+    if (!has_extension(vk->physical, VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME) ||
+        !has_extension(vk->physical, VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME))
+        return;
+    vkGetPhysicalDeviceFeatures2(vk->physical, &f);
+    vkGetPhysicalDeviceProperties2(vk->physical, &p);
+    if (!matrix.cooperativeMatrix || !v12.shaderFloat16 || !v12.vulkanMemoryModel || !control.computeFullSubgroups ||
+        !(size.requiredSubgroupSizeStages & VK_SHADER_STAGE_COMPUTE_BIT))
+        return;
+    for (uint32_t i = 0; i < SHAPE_MAX; i++)
+        list[i] = (VkCooperativeMatrixPropertiesKHR){.sType = VK_STRUCTURE_TYPE_COOPERATIVE_MATRIX_PROPERTIES_KHR};
+    if (vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR(vk->physical, &n, list) < 0) return;
+    for (uint32_t i = 0; i < n && !vk->matrix.m; i++)
+        if (list[i].AType == f16 && list[i].BType == f16 && list[i].CType == f32 && list[i].ResultType == f32 &&
+            list[i].scope == VK_SCOPE_SUBGROUP_KHR)
+            vk->matrix = (gab_matrix_shape){list[i].MSize, list[i].NSize, list[i].KSize, size.minSubgroupSize};
+    if (!vk->matrix.m) return;
+    vk->features |= GAB_FEATURE_MATRIX;
+}
+
 static gab_status device_create(gab_vk *vk) {
-    const char *extensions[4];
+    const char *extensions[8];
     uint32_t n_extension = 0;
     float priority = 1.0f;
     const char *validate = getenv("GABBRO_VALIDATE");
@@ -379,6 +414,28 @@ static gab_status device_create(gab_vk *vk) {
     if (vk->has_pipeline_statistics) {
         extensions[n_extension++] = VK_KHR_PIPELINE_EXECUTABLE_PROPERTIES_EXTENSION_NAME;
         timeline.pNext = &statistics;
+    }
+    read_matrix(vk);
+    VkPhysicalDeviceCooperativeMatrixFeaturesKHR matrix = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_COOPERATIVE_MATRIX_FEATURES_KHR, .cooperativeMatrix = VK_TRUE};
+    VkPhysicalDeviceShaderFloat16Int8Features f16 = {.sType =
+                                                         VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_FLOAT16_INT8_FEATURES,
+                                                     .shaderFloat16 = VK_TRUE,
+                                                     .pNext = &matrix};
+    VkPhysicalDeviceVulkanMemoryModelFeatures model = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_MEMORY_MODEL_FEATURES,
+        .vulkanMemoryModel = VK_TRUE,
+        .pNext = &f16};
+    VkPhysicalDeviceSubgroupSizeControlFeatures subgroup = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_FEATURES,
+        .subgroupSizeControl = VK_TRUE,
+        .computeFullSubgroups = VK_TRUE,
+        .pNext = &model};
+    if (vk->features & GAB_FEATURE_MATRIX) {
+        extensions[n_extension++] = VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME;
+        matrix.pNext = timeline.pNext;
+        extensions[n_extension++] = VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME;
+        timeline.pNext = &subgroup;
     }
     VkPhysicalDeviceBufferDeviceAddressFeatures address = {
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_BUFFER_DEVICE_ADDRESS_FEATURES, .bufferDeviceAddress = VK_TRUE};
