@@ -33,7 +33,12 @@ typedef uint32_t uint;
 #define GAB_SPEC_HEAD_DIM 3 /* head_dim padded to 16 */
 #define GAB_SPEC_KV_F16   4 /* the KV cache is f16, else f32 */
 #define GAB_SPEC_DECODE   5 /* attention: one row a group, split over the sequence */
-#define GAB_SPEC_COUNT    6
+#define GAB_SPEC_M         6 /* cooperative matrix products of [M][K] by [K][N] */
+#define GAB_SPEC_N         7
+#define GAB_SPEC_K         8
+#define GAB_SPEC_SUBGROUPS 9  /* a group */
+#define GAB_SPEC_DEPTH     10 /* weights of a row that are staged at once */
+#define GAB_SPEC_COUNT     11
 
 /* ---- the step buffer: what changes from step to step ---- */
 
