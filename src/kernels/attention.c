@@ -140,6 +140,7 @@ static void record_prefill(const gab_kernel_context *context, const gab_attentio
         spec[GAB_SPEC_COLS] = plan_matrix(set, head_dim).subgroups;
         spec[GAB_SPEC_LANES] = spec[GAB_SPEC_COLS] * set->matrix.lanes;
         spec[GAB_SPEC_KV_F16] = 0;
+        dispatch.pipeline.subgroup = set->matrix.lanes;
         spec[GAB_SPEC_M] = set->matrix.m;
         spec[GAB_SPEC_N] = set->matrix.n;
         spec[GAB_SPEC_K] = set->matrix.k;
