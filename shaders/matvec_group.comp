@@ -39,8 +39,7 @@ const uint SUMS = ROWS * COLS, FOLD = 8;
 shared float partial[SUMS * LANES];
 shared float folded[SUMS * LANES / FOLD];
 
-const uint TURNS = COLS <= 2 ? 2 : 1;                  // more columns have enough to do while they wait
-const uint AHEAD = COLS == 1 ? min(PIECE_QUADS, 2) : 1; // quads whose activations are loaded together
+const uint TURNS = COLS <= 2 ? 2 : 1; // more columns have enough to do while they wait
 float sums[ROWS][COLS];
 uint row_at[ROWS], scale_at[ROWS], x_at[COLS];
 
@@ -83,18 +82,16 @@ void add_pieces(uint first, const uint n_turn) {
         }
     for (uint t = 0; t < n_turn; t++) {
         float part[ROWS][COLS];
-        for (uint q0 = 0; q0 < PIECE_QUADS; q0 += AHEAD) {
-            vec4 v[AHEAD][COLS];
-            for (uint i = 0; i < AHEAD; i++)
+        for (uint q = 0; q < PIECE_QUADS; q++) {
+            vec4 v[COLS];
+            for (uint c = 0; c < COLS; c++)
+                v[c] = x[x_at[c] + x_of(first) + quad_of(q) + t * LANES * PIECE_QUADS];
+            for (uint r = 0; r < ROWS; r++) {
+                vec4 quad = weight_quad(parts[t][r], quad_of(q));
                 for (uint c = 0; c < COLS; c++)
-                    v[i][c] = x[x_at[c] + x_of(first) + quad_of(q0 + i) + t * LANES * PIECE_QUADS];
-            for (uint i = 0; i < AHEAD; i++)
-                for (uint r = 0; r < ROWS; r++) {
-                    vec4 quad = weight_quad(parts[t][r], quad_of(q0 + i));
-                    for (uint c = 0; c < COLS; c++)
-                        for (uint k = 0; k < 4; k++)
-                            part[r][c] = fma(quad[k], v[i][c][k], q0 + i + k == 0 ? 0.0 : part[r][c]);
-                }
+                    for (uint k = 0; k < 4; k++)
+                        part[r][c] = fma(quad[k], v[c][k], q + k == 0 ? 0.0 : part[r][c]);
+            }
         }
         for (uint r = 0; r < ROWS; r++)
             for (uint c = 0; c < COLS; c++)
