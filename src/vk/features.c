@@ -100,7 +100,9 @@ static gab_matrix_shape read_matrix(const gab_vk *vk) {
     query(vk, &model);
     query(vk, &f);
     const uint32_t lanes = matrix_lanes(vk);
-    if (!model.vulkanMemoryModel || !f.cooperativeMatrix || lanes < 8 || lanes > 64) return best;
+    if (!model.vulkanMemoryModel || !model.vulkanMemoryModelDeviceScope || !f.cooperativeMatrix || lanes < 8 ||
+        lanes > 64)
+        return best;
     if (vk->properties.limits.maxComputeSharedMemorySize < 32768) return best;
     for (uint32_t i = 0; i < SHAPE_MAX; i++)
         list[i] = (VkCooperativeMatrixPropertiesKHR){.sType = VK_STRUCTURE_TYPE_COOPERATIVE_MATRIX_PROPERTIES_KHR};
@@ -146,7 +148,8 @@ void gab_features_enable(const gab_vk *vk, const void *next, gab_feature_chain *
                  .subgroupSizeControl = VK_TRUE,
                  .computeFullSubgroups = VK_TRUE},
         .model = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_MEMORY_MODEL_FEATURES,
-                  .vulkanMemoryModel = VK_TRUE}};
+                  .vulkanMemoryModel = VK_TRUE,
+                  .vulkanMemoryModelDeviceScope = VK_TRUE /* kernels without matrices have it by default */}};
     if (vk->features & GAB_FEATURE_ADDRESS) ask(chain, &chain->address, NULL);
     if (vk->features & GAB_FEATURE_F16) ask(chain, &chain->f16, NULL);
     if (vk->features & GAB_FEATURE_INT_DOT) ask(chain, &chain->dot, VK_KHR_SHADER_INTEGER_DOT_PRODUCT_EXTENSION_NAME);
