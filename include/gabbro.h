@@ -3,7 +3,7 @@
  *
  * Three kinds of object:
  *
- *   gab_tokenizer   the vocabulary of a model file; needs no device. Immutable, safe to share between threads.
+ *   gab_tokenizer   the vocabulary of a model; needs no device. Immutable, safe to share between threads.
  *   gab_engine      a device with a model on it. Its configuration never changes; safe to share between threads. Owns
  *                   one scheduler thread, which forms the steps (batches) of all its sessions.
  *   gab_session     one conversation: its token history, its KV pages, its sampler. Many per engine. Its functions may
@@ -113,7 +113,7 @@ GAB_API const char *gab_device_kind_text(gab_device_kind kind);
 typedef struct gab_tokenizer gab_tokenizer;
 typedef struct gab_text_stream gab_text_stream;
 
-/* Reads the vocabulary of a GGUF file. */
+/* Reads the vocabulary of a GGUF file, or makes that of a synthetic model (model_path below). */
 GAB_API gab_status gab_tokenizer_open(const char *model_path, gab_log_fn log, void *log_user,
                                       gab_tokenizer **tokenizer);
 GAB_API void gab_tokenizer_destroy(gab_tokenizer **tokenizer);
@@ -145,6 +145,12 @@ GAB_API void gab_text_stream_destroy(gab_text_stream **stream);
 GAB_API const char *gab_text_stream_push(gab_text_stream *stream, int32_t token);
 GAB_API const char *gab_text_stream_finish(gab_text_stream *stream);
 
+/* Ends the text before a stop string, of several the one that is whole first: what may be the beginning of one is held
+ * back until that is decided, the string itself never comes out, and nothing behind it does. `text` is UTF-8 and not
+ * empty; it is copied. stopped says that one was found: whoever makes the tokens can stop (gab_session_cancel). */
+GAB_API gab_status gab_text_stream_add_stop(gab_text_stream *stream, const char *text);
+GAB_API bool gab_text_stream_stopped(const gab_text_stream *stream);
+
 /* ---- engine ---- */
 
 typedef struct gab_engine gab_engine;
@@ -156,19 +162,27 @@ typedef enum gab_kv_type { GAB_KV_F16, GAB_KV_F32 } gab_kv_type;
  * measure faster. */
 typedef enum gab_precision { GAB_PRECISION_FAST, GAB_PRECISION_EXACT } gab_precision;
 
+/* Models without a file, to measure a device with: "synth:PRESET[:TYPE]" has the shape of a published model, random
+ * weights, the same ones each time, and a vocabulary of bytes and made-up words. PRESET: gpt2-124m, gpt2-1.5b,
+ * gpt3-1.3b, gpt3-6.7b, gpt3-13b, gpt3-175b; TYPE: f32, f16 (default), q8_0, q4_0; in any case. A file whose name
+ * begins like this is "./synth:...". */
 typedef struct gab_engine_options {
     size_t struct_size;
-    const char *model_path; /* GGUF file; required */
+    const char *model_path; /* GGUF file, or synth:PRESET[:TYPE], see above; required */
     const char *device;     /* index, part of the name (any case) or UUID; NULL: GABBRO_DEVICE, else the fastest kind */
     uint32_t context;       /* positions a session can hold; 0: the model's own, or less if memory is short */
     uint32_t n_session;     /* sessions that can exist at once, 1..16; default 8 */
     gab_kv_type kv;         /* type of the KV cache; default F16 */
     gab_precision precision;   /* default FAST */
     uint32_t submit_budget_ms; /* longest submit; default 100 */
-    const char *variant;       /* NULL: by measurement; "lane" or "group" forces a family of kernels, OPERATION=NAME one
-                                  variant, a list of these separated by commas (tests, bench) */
+    bool tune;                 /* default true: at first use on a device and driver, prove and time the kernels that the
+                                  model needs, and keep the choice in the cache folder; false: choose without running
+                                  any. GABBRO_TUNE=0 in the environment makes false the default */
+    const char *variant;       /* NULL: by measurement, or by rule; "lane" or "group" forces a family of kernels,
+                                  OPERATION=NAME one       variant, a list of these separated by commas (tests, bench) */
     uint64_t shard_bytes_max;  /* 0: the device's limits; else a smaller bound for one binding (tests) */
     bool staging;              /* true: upload through staging even where weights could be written in place (tests) */
+    bool no_pipeline;          /* true: a step begins only when the tokens of the last one have been read (tests) */
     gab_log_fn log;            /* may be NULL */
     void *log_user;
     gab_progress_fn progress; /* may be NULL */
@@ -191,13 +205,48 @@ typedef struct gab_engine_info {
 
 GAB_API gab_engine_options gab_engine_options_default(void);
 
-/* Opens the device, plans memory, loads the weights, records the plans. Blocks. */
+/* Opens the device, plans memory, chooses kernels, loads the weights, records the plans. Blocks; at first use on a
+ * device and driver some seconds longer (progress stage "tuning kernels (first use on this device)"). Fails with
+ * UNSUPPORTED when every kernel for an operation computes wrong numbers there. */
 GAB_API gab_status gab_engine_create(const gab_engine_options *options, gab_engine **engine);
 
 /* Sessions must be destroyed first. */
 GAB_API void gab_engine_destroy(gab_engine **engine);
 GAB_API void gab_engine_get_info(const gab_engine *engine, gab_engine_info *info);
 GAB_API const gab_tokenizer *gab_engine_tokenizer(const gab_engine *engine); /* owned by the engine */
+
+/* ---- tuning ---- */
+
+typedef enum gab_tune_verdict {
+    GAB_VERDICT_UNTESTED, /* put off: out of time, or its family is hopeless on this device */
+    GAB_VERDICT_RIGHT,
+    GAB_VERDICT_WRONG,        /* computes wrong numbers: a bug of the driver, or ours */
+    GAB_VERDICT_UNCOMPILABLE, /* the driver refuses it */
+    GAB_VERDICT_SPILLS,       /* the driver ran out of registers for it */
+} gab_tune_verdict;
+
+GAB_API const char *gab_tune_verdict_text(gab_tune_verdict verdict); /* "right", ... */
+
+/* One variant of one operation on one device. */
+typedef struct gab_tune_result {
+    char operation[64]; /* "matvec_q8_0" */
+    char shape[64];     /* what it was timed on: "3072x768 x 1" (rows, columns, activation rows) */
+    char variant[64];
+    gab_tune_verdict verdict;
+    char reason[192];         /* why it is not right, or was not timed; "" */
+    double error, error_max;  /* largest relative L2 error seen, and allowed; 0: not run */
+    double ms, gb_s, gflop_s; /* one run: time, weights or keys and values read, operations done; 0: not timed */
+    bool chosen;
+} gab_tune_result;
+
+/* Does again what gab_engine_create does at first use: proves and times the kernels that a model needs on a device,
+ * writes the choice to the cache folder, and reports. Loads no weights. Needs options as for gab_engine_create; `tune`
+ * is taken as true. On a device that computes nothing, the choice is by rule and by what its compiler says. info: what
+ * is known of device, model and kernels without loading; may be NULL. *results is to be freed with
+ * gab_tune_results_free; an operation's rows follow each other. */
+GAB_API gab_status gab_engine_tune(const gab_engine_options *options, gab_engine_info *info, gab_tune_result **results,
+                                   size_t *n_result);
+GAB_API void gab_tune_results_free(gab_tune_result **results);
 
 /* ---- session ---- */
 

@@ -33,7 +33,11 @@ typedef uint32_t uint;
 #define GAB_SPEC_HEAD_DIM 3 /* head_dim padded to 16 */
 #define GAB_SPEC_KV_F16   4 /* the KV cache is f16, else f32 */
 #define GAB_SPEC_DECODE   5 /* attention: one row a group, split over the sequence */
-#define GAB_SPEC_COUNT    6
+#define GAB_SPEC_M        6 /* cooperative matrix products of [M][K] by [K][N] */
+#define GAB_SPEC_N        7
+#define GAB_SPEC_K        8
+#define GAB_SPEC_KV_STORE 9 /* products: some outputs are keys and values, and go into the cache */
+#define GAB_SPEC_COUNT    10
 
 /* ---- the step buffer: what changes from step to step ---- */
 
@@ -83,7 +87,6 @@ GAB_STRUCT(gab_step) {
 
 #define GAB_INDEX_TOKEN    0u /* of the step's rows: the token id */
 #define GAB_INDEX_POSITION 1u /* of the step's rows: the position */
-#define GAB_INDEX_OUT      2u /* of the step's output rows: the row */
 
 GAB_STRUCT(gab_gather_args) {
     uint n_block;      /* 16-byte parts a row */
@@ -118,9 +121,13 @@ GAB_STRUCT(gab_matmul_args) {
     uint x_stride;     /* floats */
     uint y_stride;     /* floats */
     uint has_bias;
-    uint activation; /* GAB_ACTIVATION_* */
-    uint residual;   /* 1: add to what y holds */
-    uint of_outs;    /* 1: columns are the step's output rows, 0: its rows */
+    uint activation;                /* GAB_ACTIVATION_* */
+    uint residual;                  /* 1: add to what y holds */
+    uint of_outs;                   /* 1: columns are the step's output rows, 0: its rows */
+    uint weights_low, weights_high; /* addresses of the shard and of x, where kernels read at addresses */
+    uint x_low, x_high;
+    uint k_offset, v_offset; /* KV_STORE: outputs from these on are keys and values */
+    uint n_head_kv, head_dim;
 };
 
 GAB_STRUCT(gab_kv_write_args) {

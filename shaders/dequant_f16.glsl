@@ -12,3 +12,13 @@ uint weight_quad_at(uint i) {
 float weight_scale(uint row, uint part_index) {
     return 1.0;
 }
+
+#define WEIGHT_TURNS 2
+
+float word_weight(uint word, uint turn) {
+    return unpackHalf2x16(word)[turn];
+}
+
+uint word_weight_at(uint i, uint turn) {
+    return 2u * i + turn;
+}

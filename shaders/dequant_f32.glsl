@@ -12,3 +12,13 @@ uint weight_quad_at(uint i) {
 float weight_scale(uint row, uint part_index) {
     return 1.0;
 }
+
+#define WEIGHT_TURNS 1
+
+float word_weight(uint word, uint turn) {
+    return uintBitsToFloat(word);
+}
+
+uint word_weight_at(uint i, uint turn) {
+    return i;
+}

@@ -13,3 +13,14 @@ uint weight_quad_at(uint i) {
 float weight_scale(uint row, uint part_index) {
     return weight_f16_scale(row, part_index);
 }
+
+#define WEIGHT_TURNS 8
+
+// The nibble becomes the last bits of a float from 2^23 on: exact, and fewer instructions than a conversion.
+float word_weight(uint word, uint turn) {
+    return uintBitsToFloat((word >> (4u * turn) & 15u) | 0x4b000000u) - 8388616.0;
+}
+
+uint word_weight_at(uint i, uint turn) {
+    return i / 4u * 32u + i % 4u * 4u + turn / 2u + (turn & 1u) * 16u;
+}

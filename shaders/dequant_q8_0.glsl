@@ -13,3 +13,13 @@ uint weight_quad_at(uint i) {
 float weight_scale(uint row, uint part_index) {
     return weight_f16_scale(row, part_index >> 1);
 }
+
+#define WEIGHT_TURNS 4
+
+float word_weight(uint word, uint turn) {
+    return float(int(word << (24u - 8u * turn)) >> 24);
+}
+
+uint word_weight_at(uint i, uint turn) {
+    return 4u * i + turn;
+}

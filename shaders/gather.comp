@@ -1,5 +1,4 @@
-// gather.comp - y[i] (+)= row index(i) of a table, dequantized; index(i) is the token, the position or the output row of the
-// step's i-th row. Run once a shard: rows of other shards are left alone. Grid: parts of a row / LANES, rows.
+// gather.comp - y[i] (+)= row index(i) of a table, dequantized; index(i) is the token or the position of the step's i-th row. Run once a shard: rows of other shards are left alone. Grid: parts of a row / LANES, rows.
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "args.h"
@@ -19,7 +18,6 @@ layout(std430, binding = 4) readonly buffer Sampled {
 };
 
 uint row_index(uint i) {
-    if (args.index_kind == GAB_INDEX_OUT) return step_now.outs[i].row;
     if (args.index_kind == GAB_INDEX_POSITION) return step_now.rows[i].position;
     uint token = step_now.rows[i].token;
     return token == GAB_TOKEN_SAMPLED ? sampled[step_now.rows[i].slot] : token;
@@ -28,8 +26,7 @@ uint row_index(uint i) {
 void main() {
     uint i = gl_WorkGroupID.y;
     uint part_index = gl_GlobalInvocationID.x;
-    uint n = args.index_kind == GAB_INDEX_OUT ? step_now.n_out : step_now.n_row;
-    if (i >= n || part_index >= args.n_block) return;
+    if (i >= step_now.n_row || part_index >= args.n_block) return;
     uint row = row_index(i) - args.first_row; // wraps below the shard, and is then too large
     if (row >= args.n_row) return;
 

@@ -10,4 +10,9 @@ uint kv_address(uint slot, uint position, uint kv_head, uint n_head_kv) {
     return ((page * n_head_kv + kv_head) * GAB_PAGE + position % GAB_PAGE) * KV_WORDS;
 }
 
+uint kv_half_pair(vec2 pair) {
+    const float largest = 65504.0; // of f16
+    return packHalf2x16(clamp(pair, vec2(-largest), vec2(largest)));
+}
+
 #endif

@@ -28,10 +28,8 @@ float element(uint from, uint d) {
 }
 
 uint word(uint from, uint w) {
-    const float largest = 65504.0; // of f16
     if (!KV_F16) return floatBitsToUint(element(from, w));
-    vec2 pair = vec2(element(from, 2 * w), element(from, 2 * w + 1));
-    return packHalf2x16(clamp(pair, vec2(-largest), vec2(largest)));
+    return kv_half_pair(vec2(element(from, 2 * w), element(from, 2 * w + 1)));
 }
 
 void main() {

@@ -1,4 +1,5 @@
-// layernorm.comp - y = (x - mean) / sqrt(variance + eps) * weight + bias, one row a group (Ba, Kiros, Hinton 2016).
+// layernorm.comp - y = (x - mean) / sqrt(variance + eps) * weight + bias, one row a group (Ba, Kiros, Hinton 2016); of_outs: of the
+// step's output rows, which are picked from all rows.
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "args.h"
@@ -26,7 +27,7 @@ layout(std430, binding = 4) buffer Y {
 void main() {
     uint row = folded_group();
     if (row >= (args.of_outs != 0 ? step_now.n_out : step_now.n_row)) return;
-    uint from = row * args.x_stride, to = row * args.y_stride;
+    uint from = (args.of_outs != 0 ? step_now.outs[row].row : row) * args.x_stride, to = row * args.y_stride;
     float n = float(args.n_col);
 
     float sum = 0.0;

@@ -34,6 +34,36 @@ GAB_TEST(read_at) {
     gab_file_close(NULL);
 }
 
+static void make_digits(const void *user, uint64_t offset, void *bytes, size_t n) {
+    for (size_t i = 0; i < n; i++) ((char *)bytes)[i] = ((const char *)user)[(offset + i) % 10];
+}
+
+static int n_destroyed;
+
+static void count_destroyed(void *user) {
+    (void)user;
+    n_destroyed++;
+}
+
+GAB_TEST(made) {
+    static char digits[] = "0123456789";
+    const gab_file_content content = {
+        .make = make_digits, .destroy = count_destroyed, .user = digits, .size = UINT64_C(1) << 40};
+    gab_file *file = NULL;
+    char data[8] = "";
+    CHECK_OK(gab_file_open_made("digits", &content, NULL, &file));
+    CHECK(gab_file_size(file) == content.size && strcmp(gab_file_path(file), "digits") == 0);
+    CHECK_OK(gab_file_read_at(file, 1234567898, data, 4, NULL));
+    CHECK(memcmp(data, "8901", 4) == 0);
+    CHECK_OK(gab_file_read_at(file, content.size, data, 0, NULL));
+    expect_error(gab_file_read_at(file, content.size - 2, data, 3, NULL), GAB_ERROR_FILE, "digits ends at byte");
+    expect_error(gab_file_read_at(file, UINT64_MAX, data, 1, NULL), GAB_ERROR_FORMAT, "beyond any file");
+    CHECK_OK(gab_file_check_unchanged(file, NULL));
+    CHECK(n_destroyed == 0);
+    gab_file_close(&file);
+    CHECK(n_destroyed == 1 && !file);
+}
+
 GAB_TEST(open_refuses) {
     gab_file *file = NULL;
     expect_error(gab_file_open("/nonexistent/x", NULL, &file), GAB_ERROR_FILE, "/nonexistent/x");

@@ -1,7 +1,7 @@
 /* The command line itself: what is understood, what is refused and in which words. Needs neither model nor device. */
 #include "cli.h"
 
-static const char *const command_names[] = {"run", "devices", "tokenize", "detokenize", "logits", "perplexity"};
+static const char *const command_names[] = {"run", "devices", "tokenize", "detokenize", "logits", "perplexity", "tune"};
 enum { N_COMMAND = sizeof command_names / sizeof *command_names };
 
 static void check_fits_screen(const char *text) {
@@ -37,10 +37,11 @@ GAB_TEST(help_of_commands_fits_screen) {
 
 GAB_TEST(help_names_options) {
     static const char *const run[] = {
-        "--model", "--prompt",    "--file",          "--predict",    "--context",         "--device",
-        "--temp",  "--top-k",     "--top-p",         "--min-p",      "--repeat-penalty",  "--seed",
-        "--kv",    "--precision", "--context-shift", "--ignore-eos", "--no-echo",         "--json",
-        "--quiet", "--variant",   "--shard-bytes",   "--staging",    "--submit-budget-ms"};
+        "--model",         "--prompt",         "--file",    "--predict", "--context",
+        "--device",        "--stop",           "--temp",    "--top-k",   "--top-p",
+        "--min-p",         "--repeat-penalty", "--seed",    "--kv",      "--precision",
+        "--context-shift", "--ignore-eos",     "--no-echo", "--json",    "--quiet",
+        "--variant",       "--shard-bytes",    "--staging", "--no-tune", "--submit-budget-ms"};
     cli_result result = CLI("run", "-h");
     CHECK_EXIT(result, 0);
     for (size_t i = 0; i < sizeof run / sizeof *run; i++) CHECK_SAYS(result.out, run[i]);
@@ -103,6 +104,7 @@ GAB_TEST(usage_errors) {
         {{"run", "--kv", "f8"}, "--kv: 'f8' is not one of f16|f32"},
         {{"run", "--kv", "f16|f32"}, "--kv: 'f16|f32'"},
         {{"run", "--precision", ""}, "--precision: '' is not one of exact|fast"},
+        {{"run", "--stop", ""}, "--stop: the text is empty"},
         {{"run", "--json=yes"}, "--json takes no value"},
         {{"run", "--device"}, "--device needs a value"},
         {{"run", "-p"}, "-p needs a value"},
@@ -110,6 +112,12 @@ GAB_TEST(usage_errors) {
         {{"run", "-p", "a", "-f", "b"}, "not several"},
         {{"logits", "-p", "a", "-o", "x", "--tokens=1"}, "not several"},
         {{"logits", "-p", "a"}, "give -o FILE"},
+        {{"run", "--no-tune=1"}, "--no-tune takes no value"},
+        {{"tune", "--no-tune"}, "'gabbro tune' has no option --no-tune"},
+        {{"tune", "-p", "a"}, "no option -p"},
+        {{"tune", "--kv", "q8"}, "--kv: 'q8' is not one of f16|f32"},
+        {{"tune", "a.gguf", "b.gguf"}, "'b.gguf' is one too many"},
+        {{"tokenize", "--no-tune"}, "no option --no-tune"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         cli_result result = cli_call((cli_streams){0}, cases[i].arguments);

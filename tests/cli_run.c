@@ -55,6 +55,55 @@ GAB_TEST(json_has_all_keys) {
     cJSON_Delete(object);
 }
 
+GAB_TEST(synthetic_model) {
+    if (GAB_TEST_ASAN) SKIP("a model of real size takes minutes on lavapipe under the sanitizer");
+    cli_need_device();
+    cJSON *object =
+        cli_json(CLI("run", "--json", "-m", "synth:gpt2-124m:Q4_0", "-n", "3", "--ignore-eos", "-p", "Hello"));
+    CHECK(strcmp(cli_json_text_of(object, "model"), "gpt2-124m in Q4_0, random weights") == 0);
+    CHECK(cli_json_number_of(object, "n_prompt") == 5); /* bytes */
+    CHECK(cli_json_number_of(object, "n_decode") == 3 && cli_json_text_of(object, "text")[0]);
+    cJSON_Delete(object);
+}
+
+GAB_TEST(synthetic_model_too_large) {
+    cli_need_device();
+    cli_result result = CLI("run", "--json", "-m", "synth:gpt3-175b", "-p", "Hello");
+    CHECK_EXIT(result, 1);
+    CHECK(result.n_out == 0);
+    CHECK_SAYS(result.err, "gabbro: error: synth:gpt3-175b needs 32");
+    CHECK_SAYS(result.err, "try a smaller model");
+    cli_result_free(&result);
+}
+
+/* Ends before the first of the texts, which may begin and end inside tokens; nothing behind it is printed. */
+GAB_TEST(stop_string_ends_the_text) {
+    cli_need_device();
+    cli_result whole = CLI("run", "--temp", "0", "-n", "30", "--no-echo", "-q", "Once upon a time");
+    CHECK_EXIT(whole, 0);
+    CHECK(whole.n_out > 40);
+    for (size_t at = 9; at < 40; at += 16) {
+        char stop[8], expected[64];
+        snprintf(stop, sizeof stop, "%.5s", whole.out + at);
+        snprintf(expected, sizeof expected, "%.*s\n", (int)(strstr(whole.out, stop) - whole.out), whole.out);
+        cli_result result = CLI("run", "--temp", "0", "-n", "30", "--no-echo", "-q", "--stop", "not in the text",
+                                "--stop", stop, "Once upon a time");
+        CHECK_EXIT(result, 0);
+        if (strcmp(result.out, expected) != 0) FAIL("'%s' up to '%s' is '%s'", whole.out, stop, result.out);
+        cli_result_free(&result);
+    }
+    cli_result_free(&whole);
+    cJSON *object = cli_json(CLI("run", "--json", "--temp", "0", "--stop", "time", "-n", "4", "Once upon a time"));
+    CHECK(strcmp(cli_json_text_of(object, "stop"), "count") == 0); /* the prompt's words do not count */
+    cJSON_Delete(object);
+    object = cli_json(CLI("run", "--json", "--temp", "0", "-n", "-1", "--context-shift", "--ignore-eos", "--stop", ".",
+                          "Once upon a time"));
+    CHECK(strcmp(cli_json_text_of(object, "stop"), "string") == 0);
+    CHECK(!strchr(cli_json_text_of(object, "text"), '.'));
+    CHECK(cJSON_GetArraySize(cJSON_GetObjectItem(object, "tokens")) == (int)cli_json_number_of(object, "n_decode"));
+    cJSON_Delete(object);
+}
+
 /* What another implementation makes of the same weights. */
 GAB_TEST(golden_text) {
     FILE *f = fopen(gab_test_model("tales-6m-hf/golden.json"), "rb");

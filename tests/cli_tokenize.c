@@ -116,6 +116,20 @@ GAB_TEST(model_named_by_environment) {
     result = CLI("tokenize", "a");
     CHECK_EXIT(result, 0);
     cli_result_free(&result);
+    setenv("GABBRO_MODEL", "synth:gpt2-124m", 1);
+    result = CLI("tokenize", "ab");
+    CHECK_EXIT(result, 0);
+    CHECK(strcmp(result.out, "97 98\n") == 0);
+    cli_result_free(&result);
+}
+
+GAB_TEST(wrong_preset) {
+    cli_result result = CLI("tokenize", "-m", "synth:help", "a");
+    CHECK_EXIT(result, 1);
+    CHECK_SAYS(result.err, "gabbro: error: 'synth:help' has no known preset");
+    CHECK_SAYS(result.err, "gpt2-124m, gpt2-1.5b,");
+    CHECK(strchr(result.err, '\n') == result.err + result.n_err - 1);
+    cli_result_free(&result);
 }
 
 GAB_TEST(not_a_model) {

@@ -33,15 +33,8 @@ static gguf_build *build_small(uint32_t version) {
 
 /* No allocation from a number in a damaged file may be larger than this; a sanitizer's shadow memory needs more. */
 static void limit_memory(void) {
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define NO_LIMIT
-#endif
-#endif
-#if !defined(__SANITIZE_ADDRESS__) && !defined(NO_LIMIT)
     struct rlimit limit = {256 << 20, 256 << 20};
-    CHECK(setrlimit(RLIMIT_AS, &limit) == 0);
-#endif
+    if (!GAB_TEST_ASAN) CHECK(setrlimit(RLIMIT_AS, &limit) == 0);
 }
 
 /* What errors call each kind of field. */

@@ -3,13 +3,12 @@
 
 #include "kernels/gather.h"
 
-enum { N_TABLE = 37, N_SLOT = 3, N_ROW = 11, N_OUT = 4 };
+enum { N_TABLE = 37, N_SLOT = 3, N_ROW = 11 };
 
 /* A step of rows with random tokens, some of them sampled, and random positions; and the index of each row. */
 static void make_step(gab_step *step, const uint32_t *sampled, uint32_t kind, uint32_t *index,
                       gab_test_random *random) {
     step->n_row = N_ROW;
-    step->n_out = N_OUT;
     for (uint32_t i = 0; i < N_ROW; i++) {
         gab_step_row *row = &step->rows[i];
         *row = (gab_step_row){.token = gab_test_random_u32(random) % N_TABLE,
@@ -21,17 +20,13 @@ static void make_step(gab_step *step, const uint32_t *sampled, uint32_t kind, ui
         if (kind == GAB_INDEX_TOKEN) index[i] = i % 4 == 1 ? sampled[row->slot] : row->token;
         if (kind == GAB_INDEX_POSITION) index[i] = row->position;
     }
-    for (uint32_t i = 0; i < N_OUT; i++) {
-        step->outs[i].row = gab_test_random_u32(random) % N_ROW;
-        if (kind == GAB_INDEX_OUT) index[i] = step->outs[i].row;
-    }
 }
 
 static void check(gab_vk *vk, gab_kernel_set set, gab_dtype type, uint32_t n_col, uint32_t n_shard, uint32_t kind,
                   bool add) {
     static const uint32_t sampled[N_SLOT] = {5, 0, N_TABLE - 1};
     gab_test_random random = {n_col * 8u + kind};
-    const uint32_t stride = gab_row_stride(n_col), n = kind == GAB_INDEX_OUT ? N_OUT : N_ROW;
+    const uint32_t stride = gab_row_stride(n_col), n = N_ROW;
     gab_step *step = gab_test_alloc(sizeof *step);
     uint32_t index[N_ROW];
     make_step(step, sampled, kind, index, &random);
@@ -45,7 +40,7 @@ static void check(gab_vk *vk, gab_kernel_set set, gab_dtype type, uint32_t n_col
                            .sampled = gab_test_slice(vk, sampled, sizeof sampled),
                            .y = gab_test_slice(vk, before, 4ul * (n + 1) * stride),
                            .y_stride = stride};
-    gab_kernel_context *context = gab_test_begin(vk, set, gab_test_step(vk, step, NULL, 0), N_ROW + 1, N_OUT + 1);
+    gab_kernel_context *context = gab_test_begin(vk, set, gab_test_step(vk, step, NULL, 0), N_ROW + 1, 0);
     gab_gather_record(context, &op);
     gab_test_end(context);
     float *y = gab_test_alloc(4ul * (n + 1) * stride);
@@ -64,7 +59,7 @@ static void widths_of(gab_vk *vk, gab_kernel_set set, gab_dtype type) {
     bool blocks = gab_dtype_get(type)->block_size > 1;
     size_t n = blocks ? sizeof quantized / sizeof *quantized : sizeof widths / sizeof *widths;
     for (size_t i = 0; i < n; i++)
-        for (uint32_t kind = GAB_INDEX_TOKEN; kind <= GAB_INDEX_OUT; kind++)
+        for (uint32_t kind = GAB_INDEX_TOKEN; kind <= GAB_INDEX_POSITION; kind++)
             check(vk, set, type, blocks ? quantized[i] : widths[i], 1 + (uint32_t)i % 3, kind, (i + kind) % 2 == 1);
     check(vk, set, type, 64, N_TABLE, GAB_INDEX_TOKEN, false); /* a shard a row */
 }

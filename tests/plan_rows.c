@@ -179,7 +179,9 @@ static bool shape_is(const gab_plans *plans, uint32_t n_row, uint32_t n_out, uin
 
 GAB_TEST(shapes_are_the_smallest_that_hold_a_step) {
     gab_plans plans = {.sizes = {.context = 20000}};
-    CHECK(shape_is(&plans, 0, 1, 1, 0, 1, 1024));
+    CHECK(shape_is(&plans, 0, 1, 1, 0, 1, 256));
+    CHECK(shape_is(&plans, 1, 1, 256, 1, 1, 256));
+    CHECK(shape_is(&plans, 1, 1, 257, 1, 1, 1024));
     CHECK(shape_is(&plans, 1, 1, 1024, 1, 1, 1024));
     CHECK(shape_is(&plans, 2, 2, 1025, 2, 2, 4096));
     CHECK(shape_is(&plans, 3, 0, 4096, 4, 0, 4096));
@@ -187,9 +189,9 @@ GAB_TEST(shapes_are_the_smallest_that_hold_a_step) {
     CHECK(shape_is(&plans, 9, 9, 16384, 32, 32, 16384));
     CHECK(shape_is(&plans, 33, 16, 16385, 128, 32, 20000)); /* no deeper than the context */
     CHECK(shape_is(&plans, 129, 32, 20000, 512, 32, 20000));
-    CHECK(shape_is(&plans, 512, 1, 1, 512, 1, 1024));
-    plans.sizes.context = 300;
-    CHECK(shape_is(&plans, 1, 1, 1, 1, 1, 300));
+    CHECK(shape_is(&plans, 512, 1, 1, 512, 1, 256));
+    plans.sizes.context = 100;
+    CHECK(shape_is(&plans, 1, 1, 1, 1, 1, 100));
     CHECK(gab_plan_shape_for(&plans, 1, 1, 1, true).logits);
 }
 
@@ -210,15 +212,37 @@ static void replay(gab_vk *vk, gab_kernel_set set) {
     CHECK(plan == other && plan->lists[0].n_run == 2); /* recorded once */
     CHECK_OK(gab_plan_get(&b.plans, &deeper, &other));
     CHECK(plan != other);
-    CHECK(plan->lists[0].n_primary == b.plans.sizes.n_layer + 2);
     gab_plans_forget(&b.plans);
-    CHECK(!b.plans.first);
+    CHECK(!b.plans.first && !gab_plan_find(&b.plans, &shape));
     run(&b, 1, &(span){2, 0, 8}, 1, again); /* recorded anew */
     if (vk->executes) gab_test_same(again, first, VOCAB, "after forgetting the plans");
     bench_close(&b);
 }
 GAB_TEST(plans_are_recorded_once_and_again_when_forgotten) {
     gab_test_each_device(replay);
+}
+
+/* One primary for all that is short beside a submit; the smaller the budget, the more of them, and each may be a submit
+ * of its own: the numbers stay the same. */
+static void primaries(gab_vk *vk, gab_kernel_set set) {
+    static bench b;
+    float first[VOCAB], again[VOCAB];
+    gab_plan *plan;
+    bench_open(&b, vk, set, true);
+    const gab_plan_shape shape = gab_plan_shape_for(&b.plans, 8, 1, 8, true);
+    CHECK_OK(gab_plan_get(&b.plans, &shape, &plan));
+    CHECK(plan->lists[0].n_primary == 1 && plan->lists[1].n_primary == 1);
+    run(&b, 0, &(span){2, 0, 8}, 1, first);
+    gab_plans_forget(&b.plans);
+    b.plans.submit_budget_ms *= 1e-6;
+    CHECK_OK(gab_plan_get(&b.plans, &shape, &plan));
+    CHECK(plan->lists[0].n_primary >= b.plans.sizes.n_layer + 2); /* a part of the plan each, or more */
+    run(&b, 0, &(span){2, 0, 8}, 1, again);
+    if (vk->executes) gab_test_same(again, first, VOCAB, "in many primaries");
+    bench_close(&b);
+}
+GAB_TEST(short_parts_of_a_plan_share_a_primary) {
+    gab_test_each_device(primaries);
 }
 
 GAB_TEST_MAIN()

@@ -65,6 +65,15 @@ void gab_test_finish(void); /* called after each case: fails it when validation 
         exit(77);                                                                                                      \
     } while (0)
 
+/* Built with AddressSanitizer: its memory is much larger, and lavapipe, which allocates in every group, much slower. */
+#if defined(__SANITIZE_ADDRESS__)
+#define GAB_TEST_ASAN true
+#elif defined(__has_feature)
+#define GAB_TEST_ASAN __has_feature(address_sanitizer)
+#else
+#define GAB_TEST_ASAN false
+#endif
+
 /* The folder of real weights and texts ($GABBRO_TEST_MODELS, else shared/models beside the tree); NULL when it is not
  * there. */
 const char *gab_test_models(void);

@@ -225,4 +225,96 @@ GAB_TEST(tokens_without_text) {
     teardown(&f);
 }
 
+/* ---- stop strings ---- */
+
+static void set_stops(fixture *f, const char *const *stops, size_t n) {
+    gab_text_stream_destroy(&f->stream);
+    CHECK_OK(gab_text_stream_create(f->tokenizer, &f->stream));
+    for (size_t i = 0; i < n; i++) CHECK_OK(gab_text_stream_add_stop(f->stream, stops[i]));
+    f->text[0] = 0;
+}
+
+/* Held back as long as it may be the beginning, released when it is not, never printed when it is. */
+GAB_TEST(stop_string_is_held_back) {
+    static const char *const STOPS[] = {"END", "\n\n"};
+    fixture f = setup();
+    set_stops(&f, STOPS, 2);
+    push_bytes(&f, "aE", 2);
+    CHECK(strcmp(f.text, "a") == 0);
+    push_bytes(&f, "N", 1);
+    CHECK(strcmp(f.text, "a") == 0);
+    push_bytes(&f, "E", 1); /* no, but perhaps from here */
+    CHECK(strcmp(f.text, "aEN") == 0);
+    push_bytes(&f, "x\n", 2);
+    CHECK(strcmp(f.text, "aENEx") == 0 && !gab_text_stream_stopped(f.stream));
+    push_bytes(&f, "\n", 1);
+    CHECK(gab_text_stream_stopped(f.stream));
+    push_bytes(&f, "more END", 8);
+    CHECK(gab_text_stream_stopped(f.stream));
+    finish(&f, "aENEx");
+
+    set_stops(&f, STOPS, 2);
+    push_bytes(&f, "aEN", 3);
+    CHECK(strcmp(f.text, "a") == 0);
+    finish(&f, "aEN"); /* the text is over: it was none */
+    CHECK(!gab_text_stream_stopped(f.stream));
+    teardown(&f);
+}
+
+GAB_TEST(stop_string_must_be_text) {
+    fixture f = setup();
+    CHECK(gab_text_stream_add_stop(f.stream, "") == GAB_ERROR_ARGUMENT);
+    CHECK(strstr(gab_last_error(), "empty"));
+    CHECK(gab_text_stream_add_stop(f.stream, "\x80") == GAB_ERROR_ARGUMENT); /* would cut characters in two */
+    CHECK(gab_text_stream_add_stop(f.stream, "a\xC3") == GAB_ERROR_ARGUMENT);
+    CHECK(strstr(gab_last_error(), "UTF-8"));
+    push_bytes(&f, "a\xC3\xA4", 3);
+    finish(&f, "a\xC3\xA4");
+    teardown(&f);
+}
+
+/* The text ends before the string that is whole first, whatever the tokens are; what can be no beginning is out at
+ * once.
+ */
+GAB_TEST(random_stop_strings) {
+    static const char *const LETTERS[] = {"a", "b", "\xC3\xA4", "\xF0\x9F\xA6\x99"};
+    fixture f = setup();
+    gab_test_random random = {12};
+    for (int round = 0; round < 2000; round++) {
+        char text[256] = "", stops[3][32] = {{0}};
+        const char *list[3] = {stops[0], stops[1], stops[2]};
+        const size_t n_stop = 1 + gab_test_random_u32(&random) % 3;
+        size_t longest = 0;
+        for (size_t i = gab_test_random_u32(&random) % 40; i > 0; i--)
+            strcat(text, LETTERS[gab_test_random_u32(&random) % 4]);
+        for (size_t s = 0; s < n_stop; s++) {
+            for (size_t i = 1 + gab_test_random_u32(&random) % 5; i > 0; i--)
+                strcat(stops[s], LETTERS[gab_test_random_u32(&random) % 4]);
+            if (strlen(stops[s]) > longest) longest = strlen(stops[s]);
+        }
+        size_t n_kept = strlen(text); /* grown byte by byte until one of the strings is its end */
+        bool stops_here = false;
+        for (size_t n = 1; n <= strlen(text) && !stops_here; n++)
+            for (size_t s = 0; s < n_stop; s++) {
+                const size_t n_string = strlen(stops[s]);
+                if (n < n_string || memcmp(text + n - n_string, stops[s], n_string) != 0) continue;
+                if (!stops_here || n - n_string < n_kept) n_kept = n - n_string;
+                stops_here = true;
+            }
+        for (int by_bytes = 0; by_bytes < 2; by_bytes++) {
+            char expected[256];
+            snprintf(expected, sizeof expected, "%.*s", (int)n_kept, text);
+            set_stops(&f, list, n_stop);
+            if (by_bytes)
+                push_bytes(&f, text, strlen(text));
+            else
+                push_text(&f, text, strlen(text));
+            CHECK(gab_text_stream_stopped(f.stream) == stops_here);
+            if (!stops_here) CHECK(strlen(f.text) + longest > strlen(text));
+            finish(&f, expected);
+        }
+    }
+    teardown(&f);
+}
+
 GAB_TEST_MAIN()

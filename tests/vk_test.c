@@ -116,6 +116,7 @@ void gab_test_vk_setup(void) {
     atexit(remove_cache_home);
     CHECK(setenv("XDG_CACHE_HOME", harness.cache_home, 1) == 0);
     CHECK(unsetenv("GABBRO_DEVICE") == 0);
+    CHECK(setenv("GABBRO_TUNE", "0", 0) == 0); /* the same kernels in every run; tests of tuning ask for it */
     CHECK(setenv("GABBRO_VALIDATE", "1", 0) == 0);
     /* Layers before 1.3.275 look across submits only when asked; later ones always do, but see what shaders access only
      * when asked. */

@@ -14,22 +14,40 @@
 #include <unistd.h>
 
 struct gab_file {
-    int fd;
+    int fd; /* -1: made */
     char *path;
     struct stat at_open;
+    gab_file_content content; /* of one that is made */
 };
 
-gab_status gab_file_open(const char *path, const gab_log *log, gab_file **file) {
-    gab_status status = GAB_ERROR_HOST_MEMORY;
+static gab_status file_new(const char *path, const gab_log *log, gab_file **file) {
     gab_file *f = calloc(1, sizeof *f);
-    if (!f) return gab_fail(log, status, "out of host memory opening %s", path);
-    f->fd = -1;
-    f->path = malloc(strlen(path) + 1);
-    if (!f->path) {
-        gab_fail(log, status, "out of host memory opening %s", path);
-        goto error;
+    char *copy = malloc(strlen(path) + 1);
+    if (!f || !copy) {
+        free(f);
+        free(copy);
+        return gab_fail(log, GAB_ERROR_HOST_MEMORY, "out of host memory opening %s", path);
     }
-    memcpy(f->path, path, strlen(path) + 1);
+    memcpy(copy, path, strlen(path) + 1);
+    f->fd = -1;
+    f->path = copy;
+    *file = f;
+    return GAB_OK;
+}
+
+gab_status gab_file_open_made(const char *name, const gab_file_content *content, const gab_log *log, gab_file **file) {
+    gab_status status = file_new(name, log, file);
+    if (status == GAB_OK)
+        (*file)->content = *content;
+    else
+        content->destroy(content->user);
+    return status;
+}
+
+gab_status gab_file_open(const char *path, const gab_log *log, gab_file **file) {
+    gab_status status;
+    gab_file *f = NULL;
+    GAB_TRY(file_new(path, log, &f));
     f->fd = open(path, O_RDONLY | O_CLOEXEC);
     if (f->fd < 0 || fstat(f->fd, &f->at_open) != 0) {
         status = gab_fail(log, GAB_ERROR_FILE, "cannot open %s: %s", path, strerror(errno));
@@ -49,31 +67,40 @@ error:
 void gab_file_close(gab_file **file) {
     if (!file || !*file) return;
     if ((*file)->fd >= 0) close((*file)->fd);
+    if ((*file)->content.destroy) (*file)->content.destroy((*file)->content.user);
     free((*file)->path);
     free(*file);
     *file = NULL;
 }
 
 uint64_t gab_file_size(const gab_file *file) {
-    return (uint64_t)file->at_open.st_size;
+    return file->content.make ? file->content.size : (uint64_t)file->at_open.st_size;
 }
 
 const char *gab_file_path(const gab_file *file) {
     return file->path;
 }
 
+static gab_status ends_early(const gab_file *file, uint64_t offset, size_t n, const gab_log *log) {
+    return gab_fail(log, GAB_ERROR_FILE,
+                    "%s ends at byte %" PRIu64 ", %zu bytes early: download or copy the file again", file->path, offset,
+                    n);
+}
+
 gab_status gab_file_read_at(const gab_file *file, uint64_t offset, void *data, size_t n, const gab_log *log) {
     char *out = data;
     if (offset > INT64_MAX || n > INT64_MAX - offset)
         return gab_fail(log, GAB_ERROR_FORMAT, "%s: offset %" PRIu64 " is beyond any file", file->path, offset);
+    if (file->content.make) {
+        if (offset + n > file->content.size) return ends_early(file, offset, n, log);
+        file->content.make(file->content.user, offset, data, n);
+        return GAB_OK;
+    }
     while (n > 0) {
         ssize_t got = pread(file->fd, out, n > (1u << 30) ? (1u << 30) : n, (off_t)offset);
         if (got < 0 && errno == EINTR) continue;
         if (got < 0) return gab_fail(log, GAB_ERROR_FILE, "cannot read %s: %s", file->path, strerror(errno));
-        if (got == 0)
-            return gab_fail(log, GAB_ERROR_FILE,
-                            "%s ends at byte %" PRIu64 ", %zu bytes early: download or copy the file again", file->path,
-                            offset, n);
+        if (got == 0) return ends_early(file, offset, n, log);
         out += got;
         offset += (uint64_t)got;
         n -= (size_t)got;
@@ -83,6 +110,7 @@ gab_status gab_file_read_at(const gab_file *file, uint64_t offset, void *data, s
 
 gab_status gab_file_check_unchanged(const gab_file *file, const gab_log *log) {
     struct stat now;
+    if (file->content.make) return GAB_OK;
     if (stat(file->path, &now) != 0)
         return gab_fail(log, GAB_ERROR_FILE, "%s is gone: %s", file->path, strerror(errno));
     const struct stat *then = &file->at_open;

@@ -10,6 +10,17 @@
 typedef struct gab_file gab_file;
 
 gab_status gab_file_open(const char *path, const gab_log *log, gab_file **file);
+
+/* A file that lies nowhere: `make` writes its bytes offset..offset+n-1, all below size, to `bytes`. It is called from
+ * any thread and gives the same bytes each time. The content goes with the file, also when this fails. */
+typedef struct gab_file_content {
+    void (*make)(const void *user, uint64_t offset, void *bytes, size_t n);
+    void (*destroy)(void *user);
+    void *user;
+    uint64_t size; /* at most INT64_MAX */
+} gab_file_content;
+gab_status gab_file_open_made(const char *name, const gab_file_content *content, const gab_log *log, gab_file **file);
+
 void gab_file_close(gab_file **file);
 uint64_t gab_file_size(const gab_file *file); /* at open */
 const char *gab_file_path(const gab_file *file);

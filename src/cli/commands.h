@@ -14,5 +14,6 @@ gab_status cli_tokenize(const cli_options *options, cli_console *console);
 gab_status cli_detokenize(const cli_options *options, cli_console *console);
 gab_status cli_logits(const cli_options *options, cli_console *console);
 gab_status cli_perplexity(const cli_options *options, cli_console *console);
+gab_status cli_tune(const cli_options *options, cli_console *console);
 
 #endif

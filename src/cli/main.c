@@ -20,6 +20,7 @@ static const cli_command commands[] = {
     {CLI_LOGITS, "logits", "Writes logits: n_vocab little-endian float32 a token.", "prompt", cli_logits},
     {CLI_PERPLEXITY, "perplexity", "Measures how well a model predicts a text; lower is better.", "file",
      cli_perplexity},
+    {CLI_TUNE, "tune", "Chooses the kernels for a model on a device by proof and timing.", "model", cli_tune},
 };
 enum { N_COMMAND = sizeof commands / sizeof *commands };
 
@@ -28,7 +29,9 @@ static void print_help(FILE *out) {
     fputs("Usage: gabbro COMMAND [options]\n\n", out);
     for (size_t i = 0; i < N_COMMAND; i++) fprintf(out, "  %-12s%s\n", commands[i].name, commands[i].summary);
     fputs("\n'gabbro COMMAND --help' shows its options, 'gabbro --version' the version.\n"
-          "First try: gabbro run -p \"Once upon a time\"\n",
+          "First try: gabbro run -p \"Once upon a time\"\n"
+          "Random weights, to measure a device without a download: -m synth:PRESET\n"
+          "(-m synth:help lists the presets).\n",
           out);
 }
 

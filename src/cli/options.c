@@ -16,6 +16,7 @@ typedef enum option_type {
     OPTION_FLAG,   /* bool */
     OPTION_LEVEL,  /* uint32_t, counts */
     OPTION_TEXT,   /* const char * */
+    OPTION_LIST,   /* cli_list, one more of its texts */
     OPTION_CHOICE, /* const char *, one of the words in `argument` */
     OPTION_INT,    /* int64_t within min..max */
     OPTION_U32,    /* uint32_t within min..max */
@@ -40,41 +41,42 @@ typedef struct option_spec {
 
 static const option_spec option_table[] = {
     {"model", 'm', OPTION_TEXT, AT(engine.model_path), CLI_MODEL, "FILE",
-     "GGUF model file (default: the embedded model)"},
+     "a GGUF file or synth:PRESET (the embedded model)"},
     {"prompt", 'p', OPTION_TEXT, AT(prompt), CLI_TEXT, "TEXT", "the text (default: read standard input)"},
     {"file", 'f', OPTION_TEXT, AT(file), CLI_TEXT, "FILE", "read the text from FILE (-: standard input)"},
     {"tokens", 't', OPTION_TEXT, AT(tokens), CLI_LOGITS | CLI_DETOKENIZE, "LIST", "token ids: 1,2,3"},
     {"output", 'o', OPTION_TEXT, AT(output), CLI_LOGITS, "FILE", "where to write (-: standard output); required"},
     {"predict", 'n', OPTION_INT, AT(n_predict), CLI_RUN, "N", "tokens to make, -1: until the end (256)", -1, INT32_MAX},
-    {"context", 'c', OPTION_U32, AT(engine.context), CLI_ENGINE, "N", "positions of the context (the model's own)", 1,
+    {"context", 'c', OPTION_U32, AT(engine.context), CLI_DEVICE, "N", "positions of the context (the model's own)", 1,
      INT32_MAX},
-    {"device", 'd', OPTION_TEXT, AT(engine.device), CLI_ENGINE, "NAME", "device: index, part of its name, or UUID"},
+    {"device", 'd', OPTION_TEXT, AT(engine.device), CLI_DEVICE, "NAME", "device: index, part of its name, or UUID"},
     {"temp", 0, OPTION_FLOAT, AT(session.sampling.temperature), CLI_RUN, "X",
      "temperature, 0: always the likeliest token (0.8)", 0, 100},
     {"top-k", 0, OPTION_U32, AT(session.sampling.top_k), CLI_RUN, "N", "keep the N likeliest tokens, 0: all (40)",
      ANY_U32},
     {"top-p", 0, OPTION_FLOAT, AT(session.sampling.top_p), CLI_RUN, "X",
-     "keep the likeliest with mass X, 1: all (0.95)", 0.000001, 1},
-    {"min-p", 0, OPTION_FLOAT, AT(session.sampling.min_p), CLI_RUN, "X",
-     "drop those below X times the likeliest (0.05)", 0, 1},
+     "keep mass X (0.95), X of the best (0.05)", 0.000001, 1},
+    {"min-p", 0, OPTION_FLOAT, AT(session.sampling.min_p), CLI_RUN, "X", NULL, 0, 1},
     {"repeat-penalty", 0, OPTION_FLOAT, AT(session.sampling.repeat_penalty), CLI_RUN, "X",
      "above 1: repeat itself less (1: off)", 0.01, 100},
     {"seed", 0, OPTION_U64, AT(session.sampling.seed), CLI_RUN, "N", "same seed, same text (drawn at random)"},
-    {"kv", 0, OPTION_CHOICE, AT(kv), CLI_ENGINE, "f16|f32", "type of the KV cache (f16)"},
-    {"precision", 0, OPTION_CHOICE, AT(precision), CLI_ENGINE, "exact|fast", "exact: all products in 32 bits (fast)"},
+    {"kv", 0, OPTION_CHOICE, AT(kv), CLI_DEVICE, "f16|f32", "type of the KV cache (f16)"},
+    {"precision", 0, OPTION_CHOICE, AT(precision), CLI_DEVICE, "exact|fast", "exact: all products in 32 bits (fast)"},
+    {"no-tune", 0, OPTION_FLAG, AT(no_tune), CLI_ENGINE, NULL, "choose kernels without proving and timing any"},
     {"context-shift", 0, OPTION_FLAG, AT(session.context_shift), CLI_RUN, NULL,
      "context full: forget the oldest half, go on"},
-    {"ignore-eos", 0, OPTION_FLAG, AT(session.ignore_end), CLI_RUN, NULL, "do not stop where the model ends its text"},
+    {"stop", 0, OPTION_LIST, AT(stop), CLI_RUN, "TEXT", "end before TEXT; go on where the model ends"},
+    {"ignore-eos", 0, OPTION_FLAG, AT(session.ignore_end), CLI_RUN, NULL, NULL},
+    {"no-echo", 0, OPTION_FLAG, AT(no_echo), CLI_RUN, NULL, "do not print the prompt"},
     {"no-bos", 0, OPTION_FLAG, AT(no_bos), CLI_TOKENIZE | CLI_LOGITS, NULL, "no start token in front"},
     {"no-special", 0, OPTION_FLAG, AT(no_special), CLI_TEXT & ~(unsigned)CLI_RUN, NULL,
      "<|endoftext|> and the like are plain text"},
-    {"no-echo", 0, OPTION_FLAG, AT(no_echo), CLI_RUN, NULL, "do not print the prompt"},
     {"json", 0, OPTION_FLAG, AT(json), CLI_ALL & ~(unsigned)(CLI_LOGITS | CLI_DETOKENIZE), NULL,
      "print the result as JSON"},
     {"quiet", 'q', OPTION_FLAG, AT(quiet), CLI_ALL, NULL, "say less, or more, on standard error"},
     {"verbose", 'v', OPTION_LEVEL, AT(verbose), CLI_ALL, NULL, NULL},
     {"help", 'h', OPTION_FLAG, AT(help), CLI_ALL, NULL, NULL},
-    {"variant", 0, OPTION_TEXT, AT(engine.variant), CLI_ENGINE, "LIST", NULL, .testing = true},
+    {"variant", 0, OPTION_TEXT, AT(engine.variant), CLI_DEVICE, "LIST", NULL, .testing = true},
     {"shard-bytes", 0, OPTION_U64, AT(engine.shard_bytes_max), CLI_ENGINE, "N", NULL, .testing = true},
     {"staging", 0, OPTION_FLAG, AT(engine.staging), CLI_ENGINE, NULL, NULL, .testing = true},
     {"submit-budget-ms", 0, OPTION_U32, AT(engine.submit_budget_ms), CLI_ENGINE, "N", NULL, 1, 10000, .testing = true},
@@ -173,6 +175,13 @@ static bool parse_float(const char *text, double min, double max, float *value) 
     return *end == 0 && isfinite(parsed) && parsed >= min && parsed <= max;
 }
 
+static bool append(const cli_command *command, const char *shown, const char *text, cli_list *list) {
+    if (!*text) return usage_error(command, "%s: the text is empty", shown);
+    if (list->n == CLI_LIST_MAX) return usage_error(command, "%s: given more than %d times", shown, CLI_LIST_MAX);
+    list->items[list->n++] = text;
+    return true;
+}
+
 /* Stores a value; text is NULL for options that take none. `shown` is the option as the user wrote it. */
 static bool store(const cli_command *command, const option_spec *option, const char *shown, const char *text,
                   cli_options *options) {
@@ -182,6 +191,7 @@ static bool store(const cli_command *command, const option_spec *option, const c
     case OPTION_FLAG: *(bool *)place = true; return true;
     case OPTION_LEVEL: ++*(uint32_t *)place; return true;
     case OPTION_TEXT: *(const char **)place = text; return true;
+    case OPTION_LIST: return append(command, shown, text, place);
     case OPTION_CHOICE:
         *(const char **)place = text;
         if (is_choice(option->argument, text)) return true;
@@ -320,6 +330,7 @@ bool cli_options_parse(const cli_command *command, int argc, char **argv, cli_op
     if (options->kv) options->engine.kv = strcmp(options->kv, "f32") == 0 ? GAB_KV_F32 : GAB_KV_F16;
     if (options->precision)
         options->engine.precision = strcmp(options->precision, "exact") == 0 ? GAB_PRECISION_EXACT : GAB_PRECISION_FAST;
+    if (options->no_tune) options->engine.tune = false;
     return check(command, options);
 }
 

@@ -22,11 +22,20 @@ enum {
     CLI_DETOKENIZE = 8,
     CLI_LOGITS = 16,
     CLI_PERPLEXITY = 32,
-    CLI_ENGINE = CLI_RUN | CLI_LOGITS | CLI_PERPLEXITY,              /* those that open a device */
-    CLI_MODEL = CLI_ENGINE | CLI_TOKENIZE | CLI_DETOKENIZE,          /* those that read a model file */
+    CLI_TUNE = 64,
+    CLI_ENGINE = CLI_RUN | CLI_LOGITS | CLI_PERPLEXITY,     /* those that run a model */
+    CLI_DEVICE = CLI_ENGINE | CLI_TUNE,                     /* those that use one without running a model, too */
+    CLI_MODEL = CLI_DEVICE | CLI_TOKENIZE | CLI_DETOKENIZE, /* those that read a model file */
     CLI_TEXT = CLI_RUN | CLI_TOKENIZE | CLI_LOGITS | CLI_PERPLEXITY, /* those that read a text */
     CLI_ALL = CLI_MODEL | CLI_DEVICES,
 };
+
+/* The texts of an option that may be given several times. */
+enum { CLI_LIST_MAX = 16 };
+typedef struct cli_list {
+    const char *items[CLI_LIST_MAX];
+    uint32_t n;
+} cli_list;
 
 /* What the command line said. Strings belong to argv. */
 typedef struct cli_options {
@@ -36,10 +45,11 @@ typedef struct cli_options {
     const char *tokens;         /* token ids, not yet parsed */
     const char *output;         /* "-": standard output */
     const char *kv, *precision; /* one of their choices; NULL: the library's default */
+    cli_list stop;              /* texts before which the output ends */
     int64_t n_predict;          /* -1: until the end */
     uint32_t chunk;             /* rows a step, 0: the engine's choice */
     uint32_t verbose;           /* how often -v was given */
-    bool json, quiet, no_echo, no_bos, no_special, help;
+    bool json, quiet, no_echo, no_bos, no_special, no_tune, help;
 } cli_options;
 
 /* A command, as main lists them. */

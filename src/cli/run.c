@@ -59,7 +59,7 @@ static gab_status keep_token(run_state *run, int32_t token) {
     return GAB_OK;
 }
 
-/* Takes tokens until the turn is over. */
+/* Takes tokens until the turn is over; those made before a stop string has ended it are left out. */
 static gab_status generate(run_state *run) {
     for (;;) {
         gab_event event;
@@ -68,9 +68,11 @@ static gab_status generate(run_state *run) {
             run->stop = event.stop;
             break;
         }
+        if (gab_text_stream_stopped(run->stream)) continue;
         GAB_TRY(keep_token(run, event.token));
         const char *text = gab_text_stream_push(run->stream, event.token);
         GAB_TRY(emit(run, text, strlen(text)));
+        if (gab_text_stream_stopped(run->stream)) gab_session_cancel(run->session);
     }
     const char *rest = gab_text_stream_finish(run->stream);
     return emit(run, rest, strlen(rest));
@@ -105,6 +107,10 @@ static gab_status turn(run_state *run) {
     return status;
 }
 
+static const char *stop_text(const run_state *run) {
+    return gab_text_stream_stopped(run->stream) ? "string" : gab_stop_text(run->stop);
+}
+
 static cJSON *ids_json(const int32_t *tokens, size_t n) {
     cJSON *array = cJSON_CreateArray();
     for (size_t i = 0; i < n; i++) cJSON_AddItemToArray(array, cJSON_CreateNumber(tokens[i]));
@@ -118,10 +124,10 @@ static gab_status print_json(run_state *run, const gab_engine_info *info, const 
     cJSON_AddItemToObject(object, "prompt_tokens", ids_json(run->prompt_tokens, run->n_prompt_token));
     cJSON_AddItemToObject(object, "tokens", ids_json(run->tokens, run->n_token));
     cJSON_AddStringToObject(object, "text", run->text ? run->text : "");
-    cJSON_AddStringToObject(object, "stop", gab_stop_text(run->stop));
+    cJSON_AddStringToObject(object, "stop", stop_text(run));
     cJSON_AddRawToObject(object, "seed", seed);
     cJSON_AddNumberToObject(object, "n_prompt", (double)stats->n_prompt);
-    cJSON_AddNumberToObject(object, "n_decode", (double)stats->n_decode);
+    cJSON_AddNumberToObject(object, "n_decode", (double)run->n_token);
     cli_json_number(object, "load_ms", info->load_ms);
     cli_json_number(object, "prompt_ms", stats->prompt_ms);
     cli_json_number(object, "decode_ms", stats->decode_ms);
@@ -151,8 +157,7 @@ static void say_summary(run_state *run, const gab_engine_info *info, const gab_s
     /* the clock of decode starts with the first token */
     cli_console_say(console, "text: %llu tokens in %.1f ms, %.1f tokens/s; stop: %s",
                     (unsigned long long)stats->n_decode, stats->decode_ms,
-                    per_second(stats->n_decode ? (double)stats->n_decode - 1 : 0, stats->decode_ms),
-                    gab_stop_text(run->stop));
+                    per_second(stats->n_decode ? (double)stats->n_decode - 1 : 0, stats->decode_ms), stop_text(run));
 }
 
 static gab_status run_all(run_state *run) {
@@ -164,6 +169,8 @@ static gab_status run_all(run_state *run) {
     GAB_TRY(cli_text_encode(run->options, run->console, tokenizer, run->prompt, run->n_prompt_byte, &run->prompt_tokens,
                             &run->n_prompt_token));
     GAB_TRY(gab_text_stream_create(tokenizer, &run->stream));
+    for (uint32_t i = 0; i < run->options->stop.n; i++)
+        GAB_TRY(gab_text_stream_add_stop(run->stream, run->options->stop.items[i]));
     GAB_TRY(gab_session_create(run->engine, &run->options->session, &run->session));
     GAB_TRY(cli_output_open(&run->output, "-", &run->console->log));
     GAB_TRY(turn(run));

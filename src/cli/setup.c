@@ -33,7 +33,7 @@ gab_status cli_model_find(cli_options *options, cli_console *console) {
     const char *named = getenv("GABBRO_MODEL");
     if (named && named[0]) {
         options->engine.model_path = named;
-        if (access(named, R_OK) == 0) return GAB_OK;
+        if (access(named, R_OK) == 0 || strncmp(named, "synth:", 6) == 0) return GAB_OK;
         return gab_fail(&console->log, GAB_ERROR_FILE,
                         "GABBRO_MODEL names %s, which cannot be read: correct or unset it, or use -m FILE", named);
     }
@@ -116,12 +116,16 @@ gab_status cli_tokenizer_open(const cli_options *options, cli_console *console, 
     return gab_tokenizer_open(options->engine.model_path, console->log.fn, console->log.user, tokenizer);
 }
 
+void cli_engine_console(gab_engine_options *engine_options, cli_console *console) {
+    engine_options->log = console->log.fn;
+    engine_options->log_user = console->log.user;
+    engine_options->progress = gab_progress_report;
+    engine_options->progress_user = &console->progress;
+}
+
 gab_status cli_engine_open(const cli_options *options, cli_console *console, gab_engine **engine) {
     gab_engine_options engine_options = options->engine;
-    engine_options.log = console->log.fn;
-    engine_options.log_user = console->log.user;
-    engine_options.progress = gab_progress_report;
-    engine_options.progress_user = &console->progress;
+    cli_engine_console(&engine_options, console);
     GAB_TRY(gab_engine_create(&engine_options, engine));
     gab_engine_info info;
     gab_engine_get_info(*engine, &info);

@@ -25,6 +25,8 @@ gab_status cli_text_encode(const cli_options *options, cli_console *console, con
                            const char *text, size_t n_byte, int32_t **tokens, size_t *n_token);
 
 gab_status cli_tokenizer_open(const cli_options *options, cli_console *console, gab_tokenizer **tokenizer);
+/* Log and progress of the engine go to the console. */
+void cli_engine_console(gab_engine_options *engine_options, cli_console *console);
 gab_status cli_engine_open(const cli_options *options, cli_console *console, gab_engine **engine);
 
 /* Rows of logits to ask for at once, so that host memory stays bounded: a multiple of chunk where there is one. */

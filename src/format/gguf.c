@@ -355,18 +355,25 @@ static gab_status read_header(gab_reader *r, gab_gguf *gguf) {
 }
 
 gab_status gab_gguf_open(const char *path, const gab_log *log, gab_gguf **gguf) {
+    gab_file *file = NULL;
+    GAB_TRY(gab_file_open(path, log, &file));
+    return gab_gguf_open_file(file, log, gguf);
+}
+
+gab_status gab_gguf_open_file(gab_file *file, const gab_log *log, gab_gguf **gguf) {
     gab_status status = GAB_ERROR_HOST_MEMORY;
     gab_gguf *g = calloc(1, sizeof *g);
     gab_reader *r = calloc(1, sizeof *r);
     if (!g || !r) {
-        gab_fail(log, status, "out of host memory opening %s", path);
+        gab_fail(log, status, "out of host memory opening %s", gab_file_path(file));
+        gab_file_close(&file);
         goto done;
     }
-    GAB_TRY_GOTO(gab_file_open(path, log, &g->file), done);
-    r->file = g->file;
+    g->file = file;
+    r->file = file;
     r->log = log;
     r->arena = &g->arena;
-    r->size = gab_file_size(g->file);
+    r->size = gab_file_size(file);
     GAB_TRY_GOTO(read_header(r, g), done);
     *gguf = g;
     g = NULL;

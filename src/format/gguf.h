@@ -54,6 +54,8 @@ typedef struct gab_gguf_string {
 } gab_gguf_string;
 
 gab_status gab_gguf_open(const char *path, const gab_log *log, gab_gguf **gguf);
+/* The same for an open file, which goes with the gguf, also when this fails. */
+gab_status gab_gguf_open_file(gab_file *file, const gab_log *log, gab_gguf **gguf);
 void gab_gguf_close(gab_gguf **gguf);
 
 const gab_file *gab_gguf_file(const gab_gguf *gguf); /* for reading tensor data */

@@ -3,7 +3,6 @@
 void gab_gather_record(const gab_kernel_context *context, const gab_gather *op) {
     const gab_weight *table = op->table;
     const uint32_t n_part = gab_weight_n_part(table);
-    const uint32_t n = op->index_kind == GAB_INDEX_OUT ? context->n_out : context->n_row;
     for (uint32_t i = 0; i < table->n_shard; i++) {
         const gab_shard *shard = &table->shards[i];
         const gab_gather_args args = {.n_block = n_part,
@@ -16,13 +15,14 @@ void gab_gather_record(const gab_kernel_context *context, const gab_gather *op) 
                                       .index_kind = op->index_kind,
                                       .add = op->add,
                                       .y_stride = op->y_stride};
-        const gab_dispatch dispatch = {.pipeline = {.shader = gab_shader_of_type(GAB_SHADER_GATHER_F32, table->type),
-                                                    .n_binding = 5,
-                                                    .spec = {[GAB_SPEC_LANES] = context->set.lanes}},
-                                       .bindings = {context->step, shard->slice, shard->slice, op->y, op->sampled},
-                                       .push = &args,
-                                       .push_bytes = sizeof args,
-                                       .groups = {(n_part + context->set.lanes - 1) / context->set.lanes, n, 1}};
+        const gab_dispatch dispatch = {
+            .pipeline = {.shader = gab_shader_of_type(GAB_SHADER_GATHER_F32, table->type),
+                         .n_binding = 5,
+                         .spec = {[GAB_SPEC_LANES] = context->set.lanes}},
+            .bindings = {context->step, shard->slice, shard->slice, op->y, op->sampled},
+            .push = &args,
+            .push_bytes = sizeof args,
+            .groups = {(n_part + context->set.lanes - 1) / context->set.lanes, context->n_row, 1}};
         if (i > 0) gab_record_apart(context->recorder);
         gab_record_dispatch(context->recorder, &dispatch);
     }

@@ -1,5 +1,5 @@
 /*
- * gather.h - y[i] (+)= table[index(i)], dequantized: token and position embeddings, and the picking of output rows.
+ * gather.h - y[i] (+)= table[index(i)], dequantized: token and position embeddings.
  */
 #ifndef GAB_KERNELS_GATHER_H
 #define GAB_KERNELS_GATHER_H
@@ -11,7 +11,7 @@ typedef struct gab_gather {
     uint32_t index_kind; /* GAB_INDEX_* */
     bool add;            /* to what y holds */
     gab_slice sampled;   /* words by slot: the token sampled last */
-    gab_slice y;         /* [n_row or n_out][y_stride] floats */
+    gab_slice y;         /* [n_row][y_stride] floats */
     uint32_t y_stride;
 } gab_gather;
 

@@ -32,7 +32,7 @@ uint32_t gab_weight_n_part(const gab_weight *weight);
 gab_shader_id gab_shader_of_type(gab_shader_id f32, gab_dtype type);
 
 /* Activation rows are padded with zeros to this many floats: no kernel reads past a row's padded end. */
-enum { GAB_ROW_FLOATS_ALIGN = 32 };
+enum { GAB_ROW_FLOATS_ALIGN = 64 };
 static inline uint32_t gab_row_stride(uint32_t n_col) {
     return (n_col + GAB_ROW_FLOATS_ALIGN - 1) / GAB_ROW_FLOATS_ALIGN * GAB_ROW_FLOATS_ALIGN;
 }

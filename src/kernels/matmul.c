@@ -15,33 +15,59 @@ uint32_t gab_matmul_columns(const gab_kernel_context *context, const gab_matmul 
     return op->of_outs ? context->n_out : context->n_row;
 }
 
+/* May the product put keys and values into the cache itself, two rows at a time? */
+static bool stores_kv(const gab_kernel_context *context, const gab_matmul *op) {
+    const gab_kv_write *kv = op->kv;
+    if (!kv || gab_matmul_columns(context, op) > GAB_MATVEC_COLUMNS_MAX ||
+        !gab_variant_of(&context->set, GAB_OP_MATVEC + op->weight->type)->pairs)
+        return false;
+    const uint32_t n = kv->kv.n_head_kv * kv->kv.head_dim;
+    bool even = kv->kv.head_dim % 2 == 0 && kv->k_offset % 2 == 0;
+    for (uint32_t i = 0; i < op->weight->n_shard; i++) even = even && op->weight->shards[i].first_row % 2 == 0;
+    return even && kv->v_offset == kv->k_offset + n && op->weight->n_row == kv->v_offset + n;
+}
+
 static void record_shard(const gab_kernel_context *context, const gab_matmul *op, const gab_shard *shard,
                          const gab_variant *variant, uint32_t rows, uint32_t cols) {
     const gab_weight *weight = op->weight;
     const uint32_t n_part = gab_weight_n_part(weight), n_col = gab_matmul_columns(context, op);
     const uint32_t lanes = variant->lanes ? variant->lanes : context->set.lanes;
-    const uint32_t group_rows = variant->lane ? lanes * rows : rows;
-    const gab_matmul_args args = {.n_block = n_part,
-                                  .row_vectors = n_part,
-                                  .scale_offset = shard->scale_offset,
-                                  .scale_words =
-                                      (uint32_t)gab_dtype_plane_row_bytes(weight->type, 1, weight->n_col) / 4,
-                                  .n_row = shard->n_row,
-                                  .y_first = shard->first_row,
-                                  .x_stride = op->x_stride,
-                                  .y_stride = op->y_stride,
-                                  .has_bias = op->bias != NULL,
-                                  .activation = op->activation,
-                                  .residual = op->residual,
-                                  .of_outs = op->of_outs};
+    const uint32_t group_rows = variant->lane && !variant->across ? lanes * rows : rows;
+    const bool kv = stores_kv(context, op);
+    gab_matmul_args args = {.n_block = n_part,
+                            .row_vectors = n_part,
+                            .scale_offset = shard->scale_offset,
+                            .scale_words = (uint32_t)gab_dtype_plane_row_bytes(weight->type, 1, weight->n_col) / 4,
+                            .n_row = shard->n_row,
+                            .y_first = shard->first_row,
+                            .x_stride = op->x_stride,
+                            .y_stride = op->y_stride,
+                            .has_bias = op->bias != NULL,
+                            .activation = op->activation,
+                            .residual = op->residual,
+                            .of_outs = op->of_outs,
+                            .weights_low = (uint32_t)shard->slice.address,
+                            .weights_high = (uint32_t)(shard->slice.address >> 32),
+                            .x_low = (uint32_t)op->x.address,
+                            .x_high = (uint32_t)(op->x.address >> 32)};
     gab_dispatch dispatch = {
         .pipeline = {.shader = gab_shader_of_type(variant->shader, weight->type),
-                     .n_binding = 6,
+                     .n_binding = variant->pairs ? 8 : 6,
                      .spec = {[GAB_SPEC_LANES] = lanes, [GAB_SPEC_ROWS] = rows, [GAB_SPEC_COLS] = cols}},
-        .bindings = {context->step, shard->slice, shard->slice, op->x, op->y, op->bias ? *op->bias : op->y},
+        .bindings = {context->step, shard->slice, shard->slice, op->x, op->y, op->bias ? *op->bias : op->y,
+                     kv ? op->kv->kv.keys : op->y, kv ? op->kv->kv.values : op->y},
         .push = &args,
         .push_bytes = sizeof args,
         .cost = 2.0 * shard->n_row * weight->n_col * n_col};
+    if (kv) {
+        args.k_offset = op->kv->k_offset;
+        args.v_offset = op->kv->v_offset;
+        args.n_head_kv = op->kv->kv.n_head_kv;
+        args.head_dim = op->kv->kv.head_dim;
+        dispatch.pipeline.spec[GAB_SPEC_HEAD_DIM] = gab_head_dim_padded(op->kv->kv.head_dim);
+        dispatch.pipeline.spec[GAB_SPEC_KV_F16] = op->kv->kv.f16;
+        dispatch.pipeline.spec[GAB_SPEC_KV_STORE] = 1;
+    }
     gab_grid_fold((shard->n_row + group_rows - 1) / group_rows, dispatch.groups);
     dispatch.groups[2] = (n_col + cols - 1) / cols;
     gab_record_dispatch(context->recorder, &dispatch);
@@ -66,10 +92,13 @@ void gab_matmul_record(const gab_kernel_context *context, const gab_matmul *op) 
     const uint32_t n_col = gab_matmul_columns(context, op);
     if (n_col <= GAB_MATVEC_COLUMNS_MAX) {
         gab_matvec_record(context, op);
-        return;
+    } else {
+        const gab_variant *variant = gab_variant_of(&context->set, gab_matmul_operation(op->weight->type, n_col));
+        gab_matmul_record_shards(context, op, variant, variant->rows[0], variant->cols);
     }
-    const gab_variant *variant = gab_variant_of(&context->set, gab_matmul_operation(op->weight->type, n_col));
-    gab_matmul_record_shards(context, op, variant, variant->rows[0], variant->cols);
+    if (!op->kv || stores_kv(context, op)) return;
+    gab_record_barrier(context->recorder);
+    gab_kv_write_record(context, op->kv);
 }
 
 double gab_gelu_reference(double x) {

@@ -7,7 +7,7 @@
 #ifndef GAB_KERNELS_MATMUL_H
 #define GAB_KERNELS_MATMUL_H
 
-#include "kernels/kernels.h"
+#include "kernels/kv_write.h"
 
 enum { GAB_MATVEC_COLUMNS_MAX = 8, GAB_MATMUL_SMALL_COLUMNS_MAX = 32 };
 
@@ -20,10 +20,12 @@ typedef struct gab_matmul {
     gab_slice x;              /* [columns][x_stride] floats, padded with zeros */
     gab_slice y;              /* [columns][y_stride] floats */
     uint32_t x_stride, y_stride;
-    const gab_slice *bias; /* [n_row] floats, or NULL */
-    uint32_t activation;   /* GAB_ACTIVATION_* */
-    bool residual;         /* add to what y holds */
-    bool of_outs;          /* the columns are the plan's output rows, else its rows */
+    const gab_slice *bias;  /* [n_row] floats, or NULL */
+    uint32_t activation;    /* GAB_ACTIVATION_* */
+    bool residual;          /* add to what y holds */
+    const gab_kv_write *kv; /* or NULL: y of which the step's keys and values are then written into the cache; where the
+                               kernel puts them there straight away, y does not get them */
+    bool of_outs;           /* the columns are the plan's output rows, else its rows */
 } gab_matmul;
 
 void gab_matmul_record(const gab_kernel_context *context, const gab_matmul *op);

@@ -3,6 +3,13 @@
 /* Rows that are fastest on lavapipe; 4 by 8 sums in registers spill on Intel. */
 const gab_variant gab_matvec_variants[] = {
     {.name = "lane", .shader = GAB_SHADER_MATVEC_LANE_F32, .lane = true, .rows = {8, 4, 4, 4}},
+    {.name = "across",
+     .shader = GAB_SHADER_MATVEC_ACROSS_F32,
+     .lane = true,
+     .across = true,
+     .pairs = true,
+     .needs = GAB_FEATURE_ADDRESS | GAB_FEATURE_SUM,
+     .rows = {8, 8, 4, 4}},
     {.name = "group", .shader = GAB_SHADER_MATVEC_GROUP_F32, .lanes = 64, .rows = {4, 4, 4, 2}},
 };
 const uint32_t gab_matvec_n_variant = sizeof gab_matvec_variants / sizeof *gab_matvec_variants;

@@ -122,16 +122,45 @@ gab_status gab_kernel_set_choose(const gab_vk *vk, const char *forced, bool exac
     return GAB_OK;
 }
 
+bool gab_variant_is_forced(const char *forced, gab_operation operation) {
+    char name[64];
+    gab_operation_name(operation, name, sizeof name);
+    for (const char *at = forced; at && *at;) {
+        const size_t n = strcspn(at, ","), stem = strcspn(at, ",=");
+        if (stem == n || strncmp(name, at, stem) == 0) return true;
+        at += n + (at[n] == ',');
+    }
+    return false;
+}
+
 /* FNV-1a (Fowler, Noll, Vo), one word at a time */
 static uint64_t hash_words(uint64_t hash, const uint32_t *words, size_t n) {
     for (size_t i = 0; i < n; i++) hash = (hash ^ words[i]) * 0x100000001b3u;
     return hash;
 }
 
+static uint64_t hash_shaders(uint64_t hash) {
+    for (int i = 0; i < GAB_SHADER_COUNT; i++) hash = hash_words(hash, gab_shaders[i].code, gab_shaders[i].bytes / 4);
+    return hash;
+}
+
+uint64_t gab_variants_hash(void) {
+    uint64_t hash = 0xcbf29ce484222325u;
+    for (size_t g = 0; g < N_GROUP; g++)
+        for (uint32_t i = 0; i < *groups[g].n_variant; i++) {
+            gab_variant v = groups[g].variants[i];
+            uint32_t words[sizeof v / sizeof(uint32_t)];
+            for (const char *c = v.name; *c; c++) hash = hash_words(hash, &(uint32_t){(unsigned char)*c}, 1);
+            v.name = NULL; /* an address */
+            memcpy(words, &v, sizeof words);
+            hash = hash_words(hash, words, sizeof words / sizeof *words);
+        }
+    return hash_shaders(hash);
+}
+
 uint64_t gab_kernel_set_hash(const gab_kernel_set *set) {
     const uint32_t head[2] = {set->lane, set->lanes};
     uint64_t hash = hash_words(0xcbf29ce484222325u, head, 2);
     for (int i = 0; i < GAB_OP_COUNT; i++) hash = hash_words(hash, &(uint32_t){set->choice[i]}, 1);
-    for (int i = 0; i < GAB_SHADER_COUNT; i++) hash = hash_words(hash, gab_shaders[i].code, gab_shaders[i].bytes / 4);
-    return hash;
+    return hash_shaders(hash);
 }

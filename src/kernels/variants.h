@@ -28,8 +28,10 @@ typedef struct gab_variant {
     const char *name;     /* "group_64x4": unique in the operation's table */
     gab_shader_id shader; /* of F32, where there is one a weight type */
     bool lane;            /* of the LANE family, else GROUP */
+    bool across;          /* LANE products: the lanes lie along a weight row, else each has rows of its own */
     float error;          /* 0: products of f32; else they are narrower, the relative L2 error of a result is at most
                              this, and the variant is only for GAB_PRECISION_FAST */
+    bool pairs;           /* MATVEC: can store keys and values straight into the cache */
     uint32_t needs;       /* GAB_FEATURE_*, all of them */
     uint32_t lanes;       /* invocations a group; 0: the set's */
     uint32_t rows[4]; /* weight rows a lane or a group; of MATVEC with 1, 2, 4 and 8 columns a group, else rows[0] */
@@ -59,6 +61,12 @@ const gab_variant *gab_variant_of(const gab_kernel_set *set, gab_operation opera
  * the start of an operation's name means all that begin so). NULL: nothing forced. ARGUMENT, saying what exists, for an
  * unknown name and for a variant that the device cannot run. */
 gab_status gab_kernel_set_choose(const gab_vk *vk, const char *forced, bool exact, gab_kernel_set *set);
+
+/* Does `forced` (as above) decide this operation? A family decides all. */
+bool gab_variant_is_forced(const char *forced, gab_operation operation);
+
+/* 64-bit hash of all tables and the code of all shaders: another one means that measurements are to be made again. */
+uint64_t gab_variants_hash(void);
 
 /* 64-bit hash of the choices and the code of all shaders: names the variant set in results. */
 uint64_t gab_kernel_set_hash(const gab_kernel_set *set);

@@ -116,6 +116,12 @@ static void bind(gab_model *model, gab_binder *b) {
     m->used = &m->head;
 }
 
+static uint32_t columns_max(const gab_model *model, const gab_weight *weight) {
+    const gpt2 *m = model->parts;
+    if (weight == m->used) return GAB_OUT_MAX;
+    return weight == &m->wte || weight == &m->wpe ? 0 : GAB_ROW_MAX;
+}
+
 /* ---- the forward pass; T: rows of the step, C: n_embd, V: n_vocab ---- */
 
 static void barrier(const gab_forward *f) {
@@ -136,8 +142,8 @@ static void layernorm(const gab_forward *f, const gab_model_config *c, const nor
     gab_layernorm_record(&f->kernels, &op);
 }
 
-static void matmul(const gab_forward *f, const linear *l, gab_slice x, gab_slice y, uint32_t activation,
-                   bool residual) {
+static void matmul(const gab_forward *f, const linear *l, gab_slice x, gab_slice y, uint32_t activation, bool residual,
+                   const gab_kv_write *kv) {
     const gab_matmul op = {.weight = &l->weight,
                            .x = x,
                            .y = y,
@@ -145,7 +151,8 @@ static void matmul(const gab_forward *f, const linear *l, gab_slice x, gab_slice
                            .y_stride = gab_row_stride(l->weight.n_row),
                            .bias = &l->bias,
                            .activation = activation,
-                           .residual = residual};
+                           .residual = residual,
+                           .kv = kv};
     gab_matmul_record(&f->kernels, &op);
 }
 
@@ -174,11 +181,9 @@ static void layer(const void *model, const gab_forward *f, uint32_t i) {
 
     layernorm(f, c, &l->norm_1, s->x, s->normed, false); /* normed [T][C] */
     barrier(f);
-    matmul(f, &l->qkv, s->normed, s->qkv, GAB_ACTIVATION_NONE, false); /* qkv [T][3 C] */
-    barrier(f);
     const gab_kv_write write = {
         .kv = f->kv->layers[i], .x = s->qkv, .x_stride = gab_row_stride(3 * C), .k_offset = C, .v_offset = 2 * C};
-    gab_kv_write_record(&f->kernels, &write);
+    matmul(f, &l->qkv, s->normed, s->qkv, GAB_ACTIVATION_NONE, false, &write); /* qkv [T][3 C], k and v to the cache */
     barrier(f);
     const gab_attention attention = {.kv = f->kv->layers[i],
                                      .q = s->qkv,
@@ -191,26 +196,20 @@ static void layer(const void *model, const gab_forward *f, uint32_t i) {
                                      .pieces = s->pieces};
     gab_attention_record(&f->kernels, &attention); /* attended [T][C] */
     barrier(f);
-    matmul(f, &l->out, s->attended, s->x, GAB_ACTIVATION_NONE, true); /* x [T][C] */
+    matmul(f, &l->out, s->attended, s->x, GAB_ACTIVATION_NONE, true, NULL); /* x [T][C] */
     barrier(f);
     layernorm(f, c, &l->norm_2, s->x, s->normed, false);
     barrier(f);
-    matmul(f, &l->up, s->normed, s->hidden, GAB_ACTIVATION_GELU, false); /* hidden [T][n_ff] */
+    matmul(f, &l->up, s->normed, s->hidden, GAB_ACTIVATION_GELU, false, NULL); /* hidden [T][n_ff] */
     barrier(f);
-    matmul(f, &l->down, s->hidden, s->x, GAB_ACTIVATION_NONE, true); /* x [T][C] */
+    matmul(f, &l->down, s->hidden, s->x, GAB_ACTIVATION_NONE, true, NULL); /* x [T][C] */
 }
 
 static void head(const void *model, const gab_forward *f) {
     const gab_model_config *c = &((const gab_model *)model)->config;
     const gpt2 *m = ((const gab_model *)model)->parts;
     const gab_scratch *s = f->scratch;
-    /* The residual stream as a table of f32 rows, of which the output rows are picked. */
-    gab_shard rows = {.slice = s->x, .n_row = GAB_ROW_MAX};
-    const gab_weight x = {
-        .type = GAB_DTYPE_F32, .n_col = gab_row_stride(c->n_embd), .n_row = GAB_ROW_MAX, .n_shard = 1, .shards = &rows};
-    gather(f, &x, GAB_INDEX_OUT, false, s->out_x); /* out_x [outs][C] */
-    barrier(f);
-    layernorm(f, c, &m->norm_f, s->out_x, s->out_normed, true);
+    layernorm(f, c, &m->norm_f, s->x, s->out_normed, true); /* out_normed [outs][C] */
     barrier(f);
     const gab_matmul op = {.weight = m->used,
                            .x = s->out_normed,
@@ -225,4 +224,5 @@ const gab_architecture gab_gpt2 = {.name = "gpt2",
                                    .parts_bytes = sizeof(gpt2),
                                    .read_config = read_config,
                                    .bind = bind,
+                                   .columns_max = columns_max,
                                    .pass = {.embed = embed, .layer = layer, .head = head}};

@@ -5,11 +5,16 @@
 #include <string.h>
 
 #include "format/reader.h"
+#include "model/synth.h"
 #include "text/utf8.h"
 
 static const gab_architecture *const architectures[] = {&gab_gpt2};
 
 enum { N_ARCHITECTURE = sizeof architectures / sizeof *architectures };
+
+gab_status gab_model_gguf_open(const char *model_path, const gab_log *log, gab_gguf **gguf) {
+    return gab_synth_is_name(model_path) ? gab_synth_open(model_path, log, gguf) : gab_gguf_open(model_path, log, gguf);
+}
 
 gab_status gab_config_u32(const gab_gguf *gguf, const gab_log *log, uint32_t max, uint32_t *value, const char *key) {
     GAB_TRY(gab_gguf_require_u32(gguf, key, log, value));
@@ -113,6 +118,56 @@ gab_plan_sizes gab_model_sizes(const gab_model *model, uint32_t context) {
                             .n_head_kv = c->n_head_kv,
                             .head_dim = c->head_dim,
                             .context = context};
+}
+
+/* Bytes of the weights of the type that are multiplied with so many columns, and of those that have the shape of w. */
+static uint64_t product_bytes(const gab_model *model, gab_dtype type, uint32_t n_col, const gab_weight *w) {
+    uint64_t bytes = 0;
+    gab_weight as;
+    const gab_binding *at = NULL;
+    for (const gab_weight *weight; (weight = gab_binder_next_matrix(&model->binder, &at, &as));)
+        if (as.type == type && model->architecture->columns_max(model, weight) >= n_col &&
+            (!w || (as.n_row == w->n_row && as.n_col == w->n_col)))
+            bytes += as.n_row * gab_dtype_planes_row_bytes(type, as.n_col);
+    return bytes;
+}
+
+/* A product of the type with so many columns, on the shape that most of the bytes are in; false: the model has none. */
+static bool product_workload(const gab_model *model, gab_dtype type, uint32_t n_col, gab_workload *workload) {
+    uint64_t most = 0;
+    gab_weight as;
+    const gab_binding *at = NULL;
+    *workload = (gab_workload){.operation = gab_matmul_operation(type, n_col),
+                               .bytes = product_bytes(model, type, n_col, NULL)};
+    if (workload->bytes == 0) return false;
+    for (const gab_weight *weight; (weight = gab_binder_next_matrix(&model->binder, &at, &as));) {
+        if (as.type != type || model->architecture->columns_max(model, weight) < n_col) continue;
+        const uint64_t bytes = product_bytes(model, type, n_col, &as);
+        if (bytes <= most) continue;
+        most = bytes;
+        workload->n_row = as.n_row;
+        workload->n_col = as.n_col;
+    }
+    return true;
+}
+
+uint32_t gab_model_workloads(const gab_model *model, uint32_t context, bool kv_f16,
+                             gab_workload workloads[GAB_OP_COUNT]) {
+    static const uint32_t columns[] = {1, GAB_ROW_MAX, GAB_OUT_MAX};
+    const gab_model_config *c = &model->config;
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < 3; i++) {
+        for (int type = 0; type < GAB_DTYPE_COUNT; type++)
+            n += product_workload(model, (gab_dtype)type, columns[i], &workloads[n]);
+        for (gab_operation o = GAB_OP_ATTENTION_DECODE; i == 1 && o < GAB_OP_COUNT; o++)
+            workloads[n++] = (gab_workload){.operation = o,
+                                            .n_head = c->n_head,
+                                            .n_head_kv = c->n_head_kv,
+                                            .head_dim = c->head_dim,
+                                            .depth = context < 4096 ? context : 4096,
+                                            .kv_f16 = kv_f16};
+    }
+    return n;
 }
 
 gab_forward_pass gab_model_pass(const gab_model *model) {

@@ -9,6 +9,7 @@
 
 #include "model/weights.h"
 #include "plan/plan.h"
+#include "plan/workload.h"
 
 typedef struct gab_model_config {
     char architecture[32];
@@ -35,8 +36,13 @@ struct gab_architecture {
     gab_status (*read_config)(const gab_gguf *gguf, const gab_log *log, gab_model_config *config);
     /* Names every weight; `layers` is room for the struct of each layer. */
     void (*bind)(gab_model *model, gab_binder *binder);
+    /* The most columns that a product with a weight has in a step; 0: it is a table of rows, never multiplied. */
+    uint32_t (*columns_max)(const gab_model *model, const gab_weight *weight);
     gab_forward_pass pass; /* model: filled in */
 };
+
+/* What a path of the public interface names: a GGUF file, or a synthetic model (synth.h). */
+gab_status gab_model_gguf_open(const char *model_path, const gab_log *log, gab_gguf **gguf);
 
 /* UNSUPPORTED, naming those that are, when the file is of another architecture. */
 gab_status gab_model_check_architecture(const gab_gguf *gguf, const gab_log *log);
@@ -49,6 +55,10 @@ void gab_model_destroy(gab_model **model);
 uint64_t gab_model_weight_bytes(const gab_model *model);
 gab_plan_sizes gab_model_sizes(const gab_model *model, uint32_t context);
 gab_forward_pass gab_model_pass(const gab_model *model);
+
+/* The operations with variants that the model needs, on its own shapes, the most important first; how many. */
+uint32_t gab_model_workloads(const gab_model *model, uint32_t context, bool kv_f16,
+                             gab_workload workloads[GAB_OP_COUNT]);
 
 /* A required integer between 1 and max. */
 gab_status gab_config_u32(const gab_gguf *gguf, const gab_log *log, uint32_t max, uint32_t *value, const char *key);

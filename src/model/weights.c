@@ -106,6 +106,15 @@ void gab_binder_free(gab_binder *b) {
     b->first = b->last = NULL;
 }
 
+const gab_weight *gab_binder_next_matrix(const gab_binder *b, const gab_binding **at, gab_weight *as) {
+    const gab_binding *binding = *at ? (*at)->next : b->first;
+    while (binding && !binding->weight) binding = binding->next;
+    *at = binding;
+    if (!binding) return NULL;
+    *as = binding->as;
+    return binding->weight;
+}
+
 static uint64_t align_up(uint64_t n, uint64_t to) {
     return (n + to - 1) / to * to;
 }
@@ -185,7 +194,8 @@ static gab_status make_slabs(gab_binder *b, const gab_load_options *options, gab
     }
     w->n_slab = slabs.n;
     for (uint32_t i = 0; i < slabs.n; i++) {
-        GAB_TRY_GOTO(gab_buffer_create(w->vk, GAB_MEMORY_DEVICE, slabs.sizes[i], "the weights", &w->slabs[i]), error);
+        GAB_TRY_GOTO(gab_buffer_create_unset(w->vk, GAB_MEMORY_DEVICE, slabs.sizes[i], "the weights", &w->slabs[i]),
+                     error);
         w->bytes += slabs.sizes[i];
     }
     for (gab_binding *i = b->first; i; i = i->next) {
@@ -232,6 +242,13 @@ static uint64_t plane_offset(const load_job *job, uint32_t p) {
     return before + job->first_row * gab_dtype_plane_row_bytes(as->type, p, as->n_col);
 }
 
+/* As f32, with the padding. */
+static void load_vector(gab_dtype type, const void *row, uint64_t n, char *plane) {
+    const uint64_t used = n * sizeof(float);
+    gab_dequantize_row(type, row, n, (float *)(void *)plane);
+    memset(plane + used, 0, gab_dtype_plane_row_bytes(GAB_DTYPE_F32, 0, n) - used);
+}
+
 static gab_status load_rows(loader *l, const load_job *job) {
     const gab_gguf_tensor *t = job->binding->tensor;
     const gab_weight *as = &job->binding->as;
@@ -250,7 +267,7 @@ static gab_status load_rows(loader *l, const load_job *job) {
     }
     for (uint32_t r = 0; status == GAB_OK && r < job->n_row; r++) {
         if (job->binding->vector)
-            gab_dequantize_row(t->type, rows, as->n_col, (float *)(void *)planes[0]);
+            load_vector(t->type, rows, as->n_col, planes[0]);
         else
             gab_dtype_split_row(as->type, as->n_col, rows + r * row_bytes, (void *const *)planes);
         for (uint32_t p = 0; p < n_plane; p++) planes[p] += gab_dtype_plane_row_bytes(as->type, p, as->n_col);

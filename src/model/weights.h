@@ -38,6 +38,10 @@ void gab_bind_matrix(gab_binder *binder, gab_weight *weight, uint64_t n_row, uin
 void gab_bind_vector(gab_binder *binder, gab_slice *vector, uint64_t n, const char *name, ...) GAB_PRINTF(4, 5);
 void gab_binder_free(gab_binder *binder);
 
+/* Steps through the matrices bound: where each goes, and in `as` how it will lie on the device, without shards; NULL
+ * behind the last. *at is NULL before the first. */
+const gab_weight *gab_binder_next_matrix(const gab_binder *binder, const gab_binding **at, gab_weight *as);
+
 /* Device bytes of everything bound. */
 uint64_t gab_binder_bytes(const gab_binder *binder);
 

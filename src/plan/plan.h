@@ -7,9 +7,11 @@
  * the other runs. Plans are recorded when a shape is first needed; after that nothing is recorded, written or allocated
  * for it.
  *
- *   primary 0            mailbox -> step buffer; the model's embedding
- *   primaries 1..n       one layer each
+ *   the first part       mailbox -> step buffer; the model's embedding
+ *   parts 1..n           one layer each
  *   the last             the model's head on the output rows; sampling, or logits to the host
+ *
+ * Parts share a command buffer while that is short beside the longest submit; a submit groups command buffers.
  *
  * A plan of no rows is the head alone, on rows that the step before has left.
  */
@@ -23,7 +25,7 @@
 typedef struct gab_plan_shape {
     uint32_t n_row; /* 0, 1, 2, 4, 8, 32, 128, 512 */
     uint32_t n_out; /* 0, 1, 2, 4, 8, 32 */
-    uint32_t depth; /* 1024, 4096, 16384, ... */
+    uint32_t depth; /* 256, 1024, 4096, 16384, ... */
     bool logits;    /* outputs are logits for the host, else sampled tokens */
 } gab_plan_shape;
 
@@ -36,16 +38,15 @@ typedef struct gab_plan_sizes {
 
 /* Activations, shared by all plans: rows of gab_row_stride(n) floats. */
 typedef struct gab_scratch {
-    gab_slice x;        /* [GAB_ROW_MAX][n_embd] the residual stream */
-    gab_slice normed;   /* [GAB_ROW_MAX][n_embd] */
-    gab_slice qkv;      /* [GAB_ROW_MAX][n_qkv] */
-    gab_slice attended; /* [GAB_ROW_MAX][n_head * head_dim] */
-    gab_slice hidden;   /* [GAB_ROW_MAX][n_ff] */
-    gab_slice pieces;   /* split attention */
-    gab_slice out_x;    /* [GAB_OUT_MAX][n_embd] the output rows */
-    gab_slice out_normed;
-    gab_slice logits; /* [GAB_OUT_MAX][n_vocab] */
-    gab_slice sample; /* scratch of the sampler */
+    gab_slice x;          /* [GAB_ROW_MAX][n_embd] the residual stream */
+    gab_slice normed;     /* [GAB_ROW_MAX][n_embd] */
+    gab_slice qkv;        /* [GAB_ROW_MAX][n_qkv] */
+    gab_slice attended;   /* [GAB_ROW_MAX][n_head * head_dim] */
+    gab_slice hidden;     /* [GAB_ROW_MAX][n_ff] */
+    gab_slice pieces;     /* split attention */
+    gab_slice out_normed; /* [GAB_OUT_MAX][n_embd] of the output rows */
+    gab_slice logits;     /* [GAB_OUT_MAX][n_vocab] */
+    gab_slice sample;     /* scratch of the sampler */
 } gab_scratch;
 
 /* What a model's functions get. */
@@ -82,7 +83,7 @@ typedef struct gab_plans {
     gab_kv_cache *kv;
     uint32_t table_stride; /* pages a slot in the page tables */
     gab_buffer steps[2], mailboxes[2], readbacks[2];
-    gab_buffer sampled, scratch_buffers[10], logits_readback;
+    gab_buffer sampled, scratch_buffers[9], logits_readback;
     gab_scratch scratch;
     gab_plan *first;
     double submit_budget_ms; /* a submit is not planned to run longer */
@@ -102,7 +103,10 @@ void gab_plans_destroy(gab_plans *plans);
 /* The smallest shape that holds a step. depth: largest position of its rows, plus 1. */
 gab_plan_shape gab_plan_shape_for(const gab_plans *plans, uint32_t n_row, uint32_t n_out, uint32_t depth, bool logits);
 
-/* The plan of a shape, recorded now if need be. */
+/* The plan of a shape if it is recorded; NULL: not, or it is to be recorded anew. */
+gab_plan *gab_plan_find(const gab_plans *plans, const gab_plan_shape *shape);
+
+/* The plan of a shape, recorded now if need be, while none is queued or running: stale ones are forgotten. */
 gab_status gab_plan_get(gab_plans *plans, const gab_plan_shape *shape, gab_plan **plan);
 
 /* Records a plan and runs it once on an empty step: some drivers finish compiling only then. */

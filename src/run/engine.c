@@ -10,7 +10,11 @@
 enum { SESSION_MAX = GAB_SLOT_MAX, CONTEXT_MAX = 1 << 20 };
 
 gab_engine_options gab_engine_options_default(void) {
-    return (gab_engine_options){.struct_size = sizeof(gab_engine_options), .n_session = 8, .submit_budget_ms = 100};
+    const char *tune = getenv("GABBRO_TUNE");
+    return (gab_engine_options){.struct_size = sizeof(gab_engine_options),
+                                .n_session = 8,
+                                .submit_budget_ms = 100,
+                                .tune = !tune || strcmp(tune, "0") != 0};
 }
 
 /* ---- memory ---- */
@@ -98,7 +102,7 @@ static gab_status check_vocabulary(gab_engine *e) {
 static gab_status prepare_plans(gab_engine *e, const gab_load_options *load) {
     const uint32_t rows[] = {1, GAB_ROW_MAX};
     for (uint32_t i = 0; i < 2; i++) {
-        const gab_plan_shape shape = gab_plan_shape_for(&e->plans, rows[i], 1, 1, false);
+        const gab_plan_shape shape = gab_plan_shape_for(&e->plans, rows[i], 1, rows[i], false);
         if (load->progress) load->progress(load->progress_user, "preparing kernels", i, 2);
         GAB_TRY(gab_plan_prepare(&e->plans, &shape));
     }
@@ -106,18 +110,37 @@ static gab_status prepare_plans(gab_engine *e, const gab_load_options *load) {
     return GAB_OK;
 }
 
+gab_status gab_engine_open_model(gab_engine *e) {
+    GAB_TRY(gab_vk_create(e->device_choice, &e->log, &e->vk));
+    GAB_TRY(gab_model_open(e->gguf, &e->log, &e->model));
+    return check_vocabulary(e);
+}
+
+void gab_engine_describe(gab_engine *e) {
+    gab_engine_info *info = &e->info;
+    const gab_model_config *c = &e->model->config;
+    snprintf(info->model_name, sizeof info->model_name, "%s", c->name);
+    snprintf(info->architecture, sizeof info->architecture, "%s", c->architecture);
+    snprintf(info->device, sizeof info->device, "%s", e->vk->info.name);
+    snprintf(info->driver, sizeof info->driver, "%s", e->vk->info.driver);
+    snprintf(info->variants, sizeof info->variants, "%016" PRIx64, gab_kernel_set_hash(&e->set));
+    info->n_vocab = c->n_vocab;
+    info->n_embd = c->n_embd;
+    info->n_layer = c->n_layer;
+    info->n_head = c->n_head;
+    info->n_ctx_train = c->n_ctx;
+    info->executes = e->vk->executes;
+}
+
 gab_status gab_engine_open_device(gab_engine *e) {
-    gab_kernel_set set;
     memory_plan plan = {0};
     const gab_load_options load = {.shard_bytes_max = e->options.shard_bytes_max,
                                    .staging = e->options.staging,
                                    .progress = e->options.progress,
                                    .progress_user = e->options.progress_user};
-    GAB_TRY(gab_vk_create(e->device_choice, &e->log, &e->vk));
-    GAB_TRY(gab_kernel_set_choose(e->vk, e->variant, e->options.precision == GAB_PRECISION_EXACT, &set));
-    GAB_TRY(gab_model_open(e->gguf, &e->log, &e->model));
-    GAB_TRY(check_vocabulary(e));
+    GAB_TRY(gab_engine_open_model(e));
     GAB_TRY(choose_context(e, &plan));
+    GAB_TRY(gab_engine_choose_kernels(e, e->info.context, false, NULL));
     GAB_TRY(gab_model_load(e->model, e->vk, &load));
 
     const gab_model_config *c = &e->model->config;
@@ -125,21 +148,10 @@ gab_status gab_engine_open_device(gab_engine *e) {
     const gab_forward_pass pass = gab_model_pass(e->model);
     GAB_TRY(gab_kv_cache_create(e->vk, c->n_layer, c->n_head_kv, c->head_dim, e->options.kv == GAB_KV_F16,
                                 plan.pages_a_session, plan.n_page_max, &e->kv));
-    GAB_TRY(gab_plans_create(e->vk, &set, &sizes, &pass, &e->kv, e->submit_budget_ms, &e->plans));
+    GAB_TRY(gab_plans_create(e->vk, &e->set, &sizes, &pass, &e->kv, e->submit_budget_ms, &e->plans));
 
-    gab_engine_info *info = &e->info;
-    snprintf(info->model_name, sizeof info->model_name, "%s", c->name);
-    snprintf(info->architecture, sizeof info->architecture, "%s", c->architecture);
-    snprintf(info->device, sizeof info->device, "%s", e->vk->info.name);
-    snprintf(info->driver, sizeof info->driver, "%s", e->vk->info.driver);
-    snprintf(info->variants, sizeof info->variants, "%016" PRIx64, gab_kernel_set_hash(&set));
-    info->n_vocab = c->n_vocab;
-    info->n_embd = c->n_embd;
-    info->n_layer = c->n_layer;
-    info->n_head = c->n_head;
-    info->n_ctx_train = c->n_ctx;
-    info->weight_bytes = e->model->weights.bytes;
-    info->executes = e->vk->executes;
+    e->info.weight_bytes = e->model->weights.bytes;
+    gab_engine_describe(e);
     return prepare_plans(e, &load);
 }
 
@@ -166,7 +178,7 @@ static gab_status check_options(const gab_engine_options *o, const gab_log *log)
                         "gab_engine_options of %zu bytes, expected %zu: fill it with "
                         "gab_engine_options_default and compile against this version's header",
                         o->struct_size, sizeof *o);
-    if (!o->model_path) return gab_fail(log, GAB_ERROR_ARGUMENT, "no model_path: name a GGUF file");
+    if (!o->model_path) return gab_fail(log, GAB_ERROR_ARGUMENT, "no model_path: name a GGUF file or synth:PRESET");
     if (o->n_session < 1 || o->n_session > SESSION_MAX)
         return gab_fail(log, GAB_ERROR_ARGUMENT, "n_session is %u, expected 1 to %d", o->n_session, SESSION_MAX);
     if (o->context > CONTEXT_MAX)
@@ -185,14 +197,13 @@ static void log_summary(const gab_engine *e) {
                   (double)e->info.weight_bytes / (1 << 20),
                   (double)e->kv.n_page * (double)e->kv.page_bytes * 2 * e->kv.n_layer / (1 << 20),
                   e->options.kv == GAB_KV_F16 ? "f16" : "f32");
-    gab_log_print(&e->log, GAB_LOG_INFO,
-                  "precision: f32 activations, products and sums%s; kernels: %s family, variants %s",
-                  e->options.precision == GAB_PRECISION_FAST ? " (no narrower variant exists yet)" : "",
+    gab_log_print(&e->log, GAB_LOG_INFO, "precision: %s; kernels: %s family, variants %s",
+                  e->narrow ? "f32 sums, narrower products where they are faster"
+                            : "f32 activations, products and sums",
                   e->plans.set.lane ? "lane" : "group", e->info.variants);
 }
 
-gab_status gab_engine_create(const gab_engine_options *options, gab_engine **out) {
-    const uint64_t start = gab_time_ns();
+gab_status gab_engine_make(const gab_engine_options *options, gab_engine **out) {
     gab_status status;
     const gab_log log = {options->log, options->log_user};
     GAB_TRY(check_options(options, &log));
@@ -208,17 +219,29 @@ gab_status gab_engine_create(const gab_engine_options *options, gab_engine **out
         status = gab_fail(&log, GAB_ERROR_HOST_MEMORY, "out of host memory for the engine");
         goto error;
     }
-    GAB_TRY_GOTO(gab_gguf_open(e->model_path, &e->log, &e->gguf), error);
+    GAB_TRY_GOTO(gab_model_gguf_open(e->model_path, &e->log, &e->gguf), error);
     GAB_TRY_GOTO(gab_model_check_architecture(e->gguf, &e->log), error); /* says more than its tokenizer would */
     GAB_TRY_GOTO(gab_tokenizer_create(e->gguf, &e->log, &e->tokenizer), error);
-    GAB_TRY_GOTO(gab_engine_open_device(e), error);
+    *out = e;
+    return GAB_OK;
+error:
+    gab_engine_destroy(&e);
+    return status;
+}
+
+gab_status gab_engine_create(const gab_engine_options *options, gab_engine **out) {
+    const uint64_t start = gab_time_ns();
+    gab_engine *e = NULL;
+    gab_status status;
+    GAB_TRY(gab_engine_make(options, &e));
+    GAB_TRY_GOTO(gab_engine_open_first(e), error);
     e->options.context = e->info.context; /* also when the device is opened again */
     e->options.progress = NULL;           /* which is not the user's thread any more */
     e->info.load_ms = gab_time_ms_since(start);
     log_summary(e);
     e->thread_started = gab_thread_start(&e->thread, gab_scheduler_run, e);
     if (!e->thread_started) {
-        status = gab_fail(&log, GAB_ERROR_HOST_MEMORY, "the scheduler's thread cannot be started");
+        status = gab_fail(&e->log, GAB_ERROR_HOST_MEMORY, "the scheduler's thread cannot be started");
         goto error;
     }
     *out = e;
@@ -260,4 +283,15 @@ void gab_engine_get_info(const gab_engine *engine, gab_engine_info *info) {
 
 const gab_tokenizer *gab_engine_tokenizer(const gab_engine *engine) {
     return engine->tokenizer;
+}
+
+gab_status gab_tokenizer_open(const char *model_path, gab_log_fn log_fn, void *log_user, gab_tokenizer **tokenizer) {
+    gab_log log = {log_fn, log_user};
+    gab_gguf *gguf = NULL;
+    if (!model_path || !tokenizer)
+        return gab_fail(&log, GAB_ERROR_ARGUMENT, "gab_tokenizer_open: model_path and tokenizer must not be NULL");
+    GAB_TRY(gab_model_gguf_open(model_path, &log, &gguf));
+    gab_status status = gab_tokenizer_create(gguf, &log, tokenizer);
+    gab_gguf_close(&gguf);
+    return status;
 }

@@ -1,6 +1,6 @@
 /*
  * engine.h - what an engine and its sessions are made of. Shared by engine.c (making and unmaking), scheduler.c (the
- * thread that forms and runs steps) and session.c (the calls of users).
+ * thread that runs steps), batch.c (what goes into one) and session.c (the calls of users).
  *
  * One lock guards everything below but what is marked as the scheduler's own, which only its thread touches once the
  * engine is made. The scheduler gives the lock up while the device works.
@@ -10,6 +10,7 @@
 
 #include "base/threads.h"
 #include "model/model.h"
+#include "plan/autotune.h"
 #include "text/tokenizer.h"
 
 typedef enum gab_session_state {
@@ -23,8 +24,10 @@ struct gab_session {
     gab_session_options options;
     uint32_t slot; /* its page table and sampled token */
     gab_session_state state;
-    bool in_step; /* the running step holds rows of it: it must not be touched but for cancelling */
     bool cancelled;
+    uint32_t turn;   /* goes up when one ends: what steps then hold of the old one is dropped */
+    uint32_t n_step; /* steps, queued or running, that hold rows of it, dropped or not: it must not lose pages */
+    uint32_t n_ahead, n_draw; /* of the turn, in these steps: tokens being computed, tokens being drawn */
     gab_cond changed;
 
     int32_t *tokens; /* [n_token] the history; capacity: the engine's context */
@@ -60,8 +63,10 @@ struct gab_engine {
     gab_model *model;
     gab_kv_cache kv;
     gab_plans plans;
-    uint32_t parity;
     double submit_budget_ms;
+    gab_kernel_set set; /* chosen once: a device opened again computes the same */
+    bool set_chosen;
+    bool narrow;     /* some of them have products narrower than f32 */
     uint32_t n_lost; /* losses of the device since a session had last computed all its tokens */
 
     gab_mutex lock;
@@ -72,17 +77,39 @@ struct gab_engine {
     uint32_t n_session, slots_used; /* bits */
 };
 
-/* Opens the device and puts the model on it; closes it again. engine->vk is NULL before and after. */
+/* The engine of the options, its model file open, no device yet. */
+gab_status gab_engine_make(const gab_engine_options *options, gab_engine **engine);
+
+/* Opens the device, and the model without its weights. */
+gab_status gab_engine_open_model(gab_engine *engine);
+
+/* Settles engine->set, once: by name, by the tuning cache, by tuning, or by rule. again: tune what the cache knows,
+ * too, and take the time it needs. report: what was seen of each candidate, to be freed; may be NULL. */
+gab_status gab_engine_choose_kernels(gab_engine *engine, uint32_t context, bool again, gab_tune_report *report);
+
+/* Fills in what engine->info says of device, model and kernels. */
+void gab_engine_describe(gab_engine *engine);
+
+/* Opens the device and puts the model on it; closes it again. engine->vk is NULL before and after. The first time, a
+ * device that is lost to a kernel being tried is opened again, without that kernel. */
+gab_status gab_engine_open_first(gab_engine *engine);
 gab_status gab_engine_open_device(gab_engine *engine);
 void gab_engine_close_device(gab_engine *engine);
 
 /* The scheduler's thread. */
 void *gab_scheduler_run(void *engine);
 
-/* Gives all pages of a session from its n-th on back. By the scheduler, or under the lock while it is not in a step. */
+/* ---- under the lock ---- */
+
+/* Gives all pages of a session from its n-th on back. By the scheduler, or while no step holds rows of it. */
 void gab_session_release_pages(gab_session *session, uint32_t n_keep);
 
-/* Adds an event, dropped when memory is out (the turn then fails). Under the lock. */
+/* Adds an event, dropped when memory is out (the turn then fails). */
 void gab_session_push(gab_session *session, gab_event event);
+
+/* Ends the turn: as asked for, or with a failure. What steps still hold of it is dropped when they are done. */
+void gab_session_stop(gab_session *session);
+void gab_session_end(gab_session *session, gab_stop stop, int32_t token);
+void gab_session_fail(gab_session *session, gab_status status, const char *message);
 
 #endif

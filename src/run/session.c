@@ -79,9 +79,9 @@ gab_status gab_session_create(gab_engine *e, const gab_session_options *options,
     return GAB_OK;
 }
 
-/* Waits until no step holds the session. Under the lock. */
-static void wait_out_of_step(gab_session *s) {
-    while (s->in_step) pthread_cond_wait(&s->changed, &s->engine->lock);
+/* Waits until no step holds rows of the session. Under the lock. */
+static void wait_out_of_steps(gab_session *s) {
+    while (s->n_step > 0) pthread_cond_wait(&s->changed, &s->engine->lock);
 }
 
 void gab_session_destroy(gab_session **psession) {
@@ -89,9 +89,8 @@ void gab_session_destroy(gab_session **psession) {
     gab_session *s = *psession;
     gab_engine *e = s->engine;
     pthread_mutex_lock(&e->lock);
-    s->state = GAB_SESSION_IDLE;
-    wait_out_of_step(s);
-    s->state = GAB_SESSION_IDLE;
+    gab_session_stop(s);
+    wait_out_of_steps(s);
     gab_session_release_pages(s, 0);
     gab_session **link = &e->sessions;
     while (*link != s) link = &(*link)->next;
@@ -110,7 +109,7 @@ gab_status gab_session_fork(gab_session *s, gab_session **out) {
     pthread_mutex_lock(&e->lock);
     bool idle = s->state == GAB_SESSION_IDLE; /* a running turn is not waited for: its steps follow one another */
     if (idle) {
-        wait_out_of_step(s);
+        wait_out_of_steps(s);
         memcpy(copy->tokens, s->tokens, s->n_token * sizeof *s->tokens);
         memcpy(copy->pages, s->pages, s->n_page * sizeof *s->pages);
         copy->n_token = s->n_token;
@@ -138,10 +137,7 @@ void gab_session_push(gab_session *s, gab_event event) {
         uint32_t capacity = s->event_capacity ? 2 * s->event_capacity : 64;
         gab_event *events = calloc(capacity, sizeof *events);
         if (!events) {
-            s->status = GAB_ERROR_HOST_MEMORY;
-            snprintf(s->message, sizeof s->message, "out of host memory for the session's events");
-            s->state = GAB_SESSION_IDLE;
-            pthread_cond_broadcast(&s->changed);
+            gab_session_fail(s, GAB_ERROR_HOST_MEMORY, "out of host memory for the session's events");
             return;
         }
         for (uint32_t i = 0; i < s->n_event; i++) events[i] = s->events[(s->first_event + i) % s->event_capacity];
@@ -151,6 +147,24 @@ void gab_session_push(gab_session *s, gab_event event) {
         s->event_capacity = capacity;
     }
     s->events[(s->first_event + s->n_event++) % s->event_capacity] = event;
+    pthread_cond_broadcast(&s->changed);
+}
+
+void gab_session_stop(gab_session *s) {
+    s->state = GAB_SESSION_IDLE;
+    s->turn++;
+    s->n_ahead = s->n_draw = 0;
+}
+
+void gab_session_end(gab_session *s, gab_stop stop, int32_t token) {
+    gab_session_stop(s);
+    gab_session_push(s, (gab_event){stop, stop == GAB_STOP_END ? token : -1});
+}
+
+void gab_session_fail(gab_session *s, gab_status status, const char *message) {
+    gab_session_stop(s);
+    s->status = status;
+    snprintf(s->message, sizeof s->message, "%s", message);
     pthread_cond_broadcast(&s->changed);
 }
 
@@ -259,7 +273,7 @@ gab_status gab_session_truncate(gab_session *s, size_t n_token) {
     if (s->state != GAB_SESSION_IDLE) {
         status = gab_fail(&e->log, GAB_ERROR_ARGUMENT, "a session cannot be truncated while its turn is running");
     } else if (n_token < s->n_token) {
-        wait_out_of_step(s);
+        wait_out_of_steps(s);
         s->n_token = (uint32_t)n_token;
         if (s->n_computed > s->n_token) s->n_computed = s->n_token;
         gab_session_release_pages(s, (s->n_computed + GAB_PAGE - 1) / GAB_PAGE);

@@ -3,8 +3,8 @@
  *
  * A GGUF file stores a quantized row as a sequence of blocks, each with its scale and its quants side by side. On the
  * device the parts are apart: a shard (some whole rows of a tensor) is plane 0 of all rows, then plane 1 of all rows,
- * each plane row by row, each row of a plane padded with zeros to 16 bytes, so that every load is an aligned word or
- * 16-byte vector.
+ * each plane row by row, each row of a plane padded with zeros to 32 bytes, so that every load is an aligned word or
+ * vector of up to eight words.
  *
  *   type  block            plane 0                          plane 1
  *   F32   1 x 4 bytes      the values                       -
@@ -24,7 +24,7 @@
 
 typedef enum gab_dtype { GAB_DTYPE_F32, GAB_DTYPE_F16, GAB_DTYPE_Q8_0, GAB_DTYPE_Q4_0, GAB_DTYPE_COUNT } gab_dtype;
 
-enum { GAB_PLANE_MAX = 2, GAB_PLANE_ROW_ALIGN = 16 };
+enum { GAB_PLANE_MAX = 2, GAB_PLANE_ROW_ALIGN = 32 };
 
 typedef struct gab_dtype_info {
     const char *name;     /* "Q8_0" */
@@ -49,7 +49,7 @@ const char *gab_dtype_gguf_name(uint32_t gguf_id);
 /* Bytes of a row of n weights in a file; n must be a multiple of block_size. False when the result overflows. */
 bool gab_dtype_row_bytes(gab_dtype type, uint64_t n, uint64_t *bytes);
 
-/* Bytes of a row of n weights in one plane, padded to 16. */
+/* Bytes of a row of n weights in one plane, padded to 32. */
 uint64_t gab_dtype_plane_row_bytes(gab_dtype type, uint32_t plane, uint64_t n);
 
 /* Bytes of a row in all planes together: what one more row costs a shard. */

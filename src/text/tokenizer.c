@@ -250,17 +250,6 @@ error:
     return status;
 }
 
-gab_status gab_tokenizer_open(const char *model_path, gab_log_fn log_fn, void *log_user, gab_tokenizer **tokenizer) {
-    gab_log log = {log_fn, log_user};
-    gab_gguf *gguf = NULL;
-    if (!model_path || !tokenizer)
-        return gab_fail(&log, GAB_ERROR_ARGUMENT, "gab_tokenizer_open: model_path and tokenizer must not be NULL");
-    GAB_TRY(gab_gguf_open(model_path, &log, &gguf));
-    gab_status status = gab_tokenizer_create(gguf, &log, tokenizer);
-    gab_gguf_close(&gguf);
-    return status;
-}
-
 void gab_tokenizer_destroy(gab_tokenizer **tokenizer) {
     gab_tokenizer *t = tokenizer ? *tokenizer : NULL;
     if (!t) return;

@@ -1,6 +1,7 @@
 /*
  * tokenizer.h - the vocabulary of a model file, from its GGUF metadata (tokenizer.ggml.*). The public functions are in
- * gabbro.h; what encoding does, in order: special tokens (special.h), words (pretokenize.h), merges (bpe.h).
+ * gabbro.h (gab_tokenizer_open in run/engine.c, which knows what a model path may name); what encoding does, in order:
+ * special tokens (special.h), words (pretokenize.h), merges (bpe.h).
  */
 #ifndef GAB_TEXT_TOKENIZER_H
 #define GAB_TEXT_TOKENIZER_H

@@ -25,9 +25,8 @@ static int memory_type(const gab_vk *vk, uint32_t allowed, gab_memory_kind kind)
     return -1;
 }
 
-static gab_status clear(gab_vk *vk, gab_buffer *buffer);
-
-gab_status gab_buffer_create(gab_vk *vk, gab_memory_kind kind, uint64_t size, const char *what, gab_buffer *buffer) {
+gab_status gab_buffer_create_unset(gab_vk *vk, gab_memory_kind kind, uint64_t size, const char *what,
+                                   gab_buffer *buffer) {
     const double mib = 1.0 / (1 << 20);
     gab_status status = GAB_OK;
     uint32_t families[2] = {vk->queue_family, vk->transfer_family};
@@ -40,7 +39,11 @@ gab_status gab_buffer_create(gab_vk *vk, gab_memory_kind kind, uint64_t size, co
                                .queueFamilyIndexCount = shared ? 2 : 0,
                                .pQueueFamilyIndices = families};
     VkMemoryRequirements need;
+    const bool addressed = vk->features & GAB_FEATURE_ADDRESS;
+    const VkMemoryAllocateFlagsInfo flags = {.sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_FLAGS_INFO,
+                                             .flags = VK_MEMORY_ALLOCATE_DEVICE_ADDRESS_BIT};
 
+    if (addressed) info.usage |= VK_BUFFER_USAGE_SHADER_DEVICE_ADDRESS_BIT;
     memset(buffer, 0, sizeof *buffer);
     if (size > vk->buffer_bytes_max)
         return gab_fail(
@@ -56,6 +59,7 @@ gab_status gab_buffer_create(gab_vk *vk, gab_memory_kind kind, uint64_t size, co
         goto error;
     }
     VkMemoryAllocateInfo allocate = {.sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_INFO,
+                                     .pNext = addressed ? &flags : NULL,
                                      .allocationSize = need.size,
                                      .memoryTypeIndex = (uint32_t)type};
     result = vk->fn.vkAllocateMemory(vk->device, &allocate, NULL, &buffer->memory);
@@ -81,7 +85,11 @@ gab_status gab_buffer_create(gab_vk *vk, gab_memory_kind kind, uint64_t size, co
         goto error;
     }
     buffer->size = size;
-    GAB_TRY_GOTO(clear(vk, buffer), error);
+    if (addressed) {
+        const VkBufferDeviceAddressInfo where = {.sType = VK_STRUCTURE_TYPE_BUFFER_DEVICE_ADDRESS_INFO,
+                                                 .buffer = buffer->buffer};
+        buffer->address = vk->fn.vkGetBufferDeviceAddress(vk->device, &where);
+    }
     return GAB_OK;
 error:
     gab_buffer_destroy(vk, buffer);
@@ -98,7 +106,8 @@ gab_slice gab_buffer_slice(const gab_buffer *buffer, uint64_t offset, uint64_t s
     return (gab_slice){.buffer = buffer->buffer,
                        .offset = offset,
                        .size = size,
-                       .mapped = buffer->mapped ? (char *)buffer->mapped + offset : NULL};
+                       .mapped = buffer->mapped ? (char *)buffer->mapped + offset : NULL,
+                       .address = buffer->address ? buffer->address + offset : 0};
 }
 
 uint64_t gab_vk_memory_free(const gab_vk *vk) {
@@ -181,6 +190,13 @@ static gab_status clear(gab_vk *vk, gab_buffer *buffer) {
     status = transfer_run(vk, &t);
 error:
     transfer_end(vk, &t);
+    return status;
+}
+
+gab_status gab_buffer_create(gab_vk *vk, gab_memory_kind kind, uint64_t size, const char *what, gab_buffer *buffer) {
+    GAB_TRY(gab_buffer_create_unset(vk, kind, size, what, buffer));
+    gab_status status = clear(vk, buffer);
+    if (status != GAB_OK) gab_buffer_destroy(vk, buffer);
     return status;
 }
 

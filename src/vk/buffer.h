@@ -16,7 +16,8 @@ typedef struct gab_buffer {
     VkBuffer buffer;
     VkDeviceMemory memory;
     uint64_t size;
-    void *mapped; /* NULL: not visible to the host */
+    void *mapped;     /* NULL: not visible to the host */
+    uint64_t address; /* for kernels; 0 without GAB_FEATURE_ADDRESS */
 } gab_buffer;
 
 /* A part of a buffer, as a binding sees it. */
@@ -24,13 +25,17 @@ typedef struct gab_slice {
     VkBuffer buffer;
     uint64_t offset; /* a multiple of 256 */
     uint64_t size;
-    void *mapped; /* of the slice's first byte, or NULL */
+    void *mapped;     /* of the slice's first byte, or NULL */
+    uint64_t address; /* of the slice's first byte, or 0 */
 } gab_slice;
 
 enum { GAB_SLICE_ALIGN = 256 };
 
 /* `what` names the use in errors ("KV cache"). The contents are zero. */
 gab_status gab_buffer_create(gab_vk *vk, gab_memory_kind kind, uint64_t size, const char *what, gab_buffer *buffer);
+/* The same with whatever was in the memory: for what is written anyway. */
+gab_status gab_buffer_create_unset(gab_vk *vk, gab_memory_kind kind, uint64_t size, const char *what,
+                                   gab_buffer *buffer);
 void gab_buffer_destroy(gab_vk *vk, gab_buffer *buffer); /* zeroed and half-built ones too */
 gab_slice gab_buffer_slice(const gab_buffer *buffer, uint64_t offset, uint64_t size);
 static inline gab_slice gab_buffer_all(const gab_buffer *buffer) {

@@ -211,7 +211,10 @@ void gab_record_dispatch(gab_recorder *r, const gab_dispatch *d) {
     gab_vk *vk = r->vk;
     if (r->status != GAB_OK) return;
     if (!r->list) {
-        r->status = gab_pipeline_request(vk->pipelines, &d->pipeline);
+        if (!r->keys)
+            r->status = gab_pipeline_request(vk->pipelines, &d->pipeline);
+        else if (r->n_key < r->key_capacity)
+            r->keys[r->n_key++] = d->pipeline;
         return;
     }
     for (uint32_t i = 0; i < 3; i++)

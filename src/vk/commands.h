@@ -33,10 +33,12 @@ typedef struct gab_recorder {
     double piece_cost;   /* a dispatch above this many operations is recorded in pieces; 0: never */
     double primary_cost; /* a primary above this many operations ends between pieces, and another goes on; 0: never */
     uint32_t n_primary_kept; /* primaries of the list that are not used for this */
+    gab_pipeline_key *keys;  /* with list NULL: where to note the pipelines instead of requesting them; may be NULL */
+    uint32_t n_key, key_capacity; /* what is more than fits is left out */
     gab_status status;
 } gab_recorder;
 
-enum { GAB_BINDING_MAX = 8, GAB_PUSH_MAX = 128 };
+enum { GAB_BINDING_MAX = 10, GAB_PUSH_MAX = 128 };
 
 /* One dispatch. Groups may exceed no device limit: x at most 65535 (fold into y). */
 typedef struct gab_dispatch {

@@ -343,6 +343,23 @@ static void read_properties(gab_vk *vk) {
     if (vk->binding_bytes_max > vk->buffer_bytes_max) vk->binding_bytes_max = vk->buffer_bytes_max;
 }
 
+/* What variants of kernels may use: vk->features. */
+static void read_features(gab_vk *vk) {
+    VkPhysicalDeviceSubgroupProperties subgroup = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_PROPERTIES};
+    VkPhysicalDeviceProperties2 p = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2, .pNext = &subgroup};
+    VkPhysicalDeviceBufferDeviceAddressFeatures address = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_BUFFER_DEVICE_ADDRESS_FEATURES};
+    VkPhysicalDeviceFeatures2 f = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2, .pNext = &address};
+    vkGetPhysicalDeviceProperties2(vk->physical, &p);
+    vkGetPhysicalDeviceFeatures2(vk->physical, &f);
+    if (address.bufferDeviceAddress && f.features.shaderInt64 && vk->info.kind == GAB_DEVICE_CPU)
+        vk->features |= GAB_FEATURE_ADDRESS;
+    if ((subgroup.supportedOperations & VK_SUBGROUP_FEATURE_ARITHMETIC_BIT) &&
+        (subgroup.supportedStages & VK_SHADER_STAGE_COMPUTE_BIT) &&
+        (subgroup.subgroupSize == 4 || subgroup.subgroupSize == 8))
+        vk->features |= GAB_FEATURE_SUM;
+}
+
 static gab_status device_create(gab_vk *vk) {
     const char *extensions[4];
     uint32_t n_extension = 0;
@@ -350,6 +367,7 @@ static gab_status device_create(gab_vk *vk) {
     const char *validate = getenv("GABBRO_VALIDATE");
 
     read_properties(vk);
+    read_features(vk);
     vk->has_memory_budget = has_extension(vk->physical, VK_EXT_MEMORY_BUDGET_EXTENSION_NAME);
     vk->has_pipeline_statistics = has_extension(vk->physical, VK_KHR_PIPELINE_EXECUTABLE_PROPERTIES_EXTENSION_NAME);
     if (vk->has_memory_budget) extensions[n_extension++] = VK_EXT_MEMORY_BUDGET_EXTENSION_NAME;
@@ -362,7 +380,14 @@ static gab_status device_create(gab_vk *vk) {
         extensions[n_extension++] = VK_KHR_PIPELINE_EXECUTABLE_PROPERTIES_EXTENSION_NAME;
         timeline.pNext = &statistics;
     }
-    VkPhysicalDeviceFeatures features = {.robustBufferAccess = validate && *validate && strcmp(validate, "0") != 0};
+    VkPhysicalDeviceBufferDeviceAddressFeatures address = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_BUFFER_DEVICE_ADDRESS_FEATURES, .bufferDeviceAddress = VK_TRUE};
+    if (vk->features & GAB_FEATURE_ADDRESS) {
+        address.pNext = timeline.pNext;
+        timeline.pNext = &address;
+    }
+    VkPhysicalDeviceFeatures features = {.robustBufferAccess = validate && *validate && strcmp(validate, "0") != 0,
+                                         .shaderInt64 = (vk->features & GAB_FEATURE_ADDRESS) != 0};
     VkDeviceQueueCreateInfo queues[2] = {{.sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO,
                                           .queueFamilyIndex = vk->queue_family,
                                           .queueCount = 1,

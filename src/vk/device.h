@@ -18,11 +18,17 @@ typedef struct gab_pipeline_store gab_pipeline_store;
 
 /* What a device may have, for variants of kernels. */
 enum {
-    GAB_FEATURE_F16 = 1, /* arithmetic on 16-bit floats */
-    GAB_FEATURE_INT_DOT =
-        2, /* four 8-bit products and their sum in one operation (VK_KHR_shader_integer_dot_product) */
-    GAB_FEATURE_MATRIX =
-        4, /* VK_KHR_cooperative_matrix with f16 products summed in f32, and its shape is in `matrix` */
+    /* Arithmetic on 16-bit floats. */
+    GAB_FEATURE_F16 = 1,
+    /* Four 8-bit products and their sum in one operation (VK_KHR_shader_integer_dot_product). */
+    GAB_FEATURE_INT_DOT = 2,
+    /* VK_KHR_cooperative_matrix with f16 products and f32 sums, of the shape in gab_vk.matrix. */
+    GAB_FEATURE_MATRIX = 4,
+    /* Buffers have addresses, and kernels can compute with them. Asked for on CPU drivers alone: on GPUs descriptors
+       are faster. */
+    GAB_FEATURE_ADDRESS = 8,
+    /* Subgroups of 4 or 8 lanes, and sums over them. */
+    GAB_FEATURE_SUM = 16,
 };
 
 /* Shape of a cooperative matrix product: [m][k] by [k][n], by one subgroup. */

@@ -245,6 +245,7 @@ static gab_status compile(gab_pipeline_store *store, gab_pipeline *pipeline) {
     const uint64_t start = gab_time_ns();
     gab_pipeline_describe(key, text, sizeof text);
     VkResult ok = vk->fn.vkCreateComputePipelines(vk->device, store->cache, 1, &info, NULL, &result);
+    pipeline->failed = ok != VK_SUCCESS;
     if (ok != VK_SUCCESS) {
         return gab_fail(&vk->log, GAB_ERROR_VULKAN, "%s cannot compile the kernel %s (VkResult %d): update its driver",
                         vk->info.name, text, ok);
@@ -271,7 +272,7 @@ typedef struct compile_batch {
 static bool compile_one(void *user, size_t i) {
     compile_batch *batch = user;
     batch->status[i] = compile(batch->store, batch->list[i]);
-    return batch->status[i] == GAB_OK;
+    return true;
 }
 
 gab_status gab_pipeline_compile_requested(gab_pipeline_store *store) {
@@ -284,7 +285,7 @@ gab_status gab_pipeline_compile_requested(gab_pipeline_store *store) {
         result = gab_fail(&store->vk->log, GAB_ERROR_HOST_MEMORY, "out of host memory");
     } else {
         for (pipeline_node *node = store->first; node; node = node->next)
-            if (!node->pipeline.pipeline) list[n++] = &node->pipeline;
+            if (!node->pipeline.pipeline && !node->pipeline.failed) list[n++] = &node->pipeline;
         compile_batch batch = {store, list, status};
         if (n > 0) store->cache_changed = true;
         gab_parallel_for(n, 0, compile_one, &batch);
@@ -320,7 +321,8 @@ const gab_pipeline *gab_pipeline_at(const gab_pipeline_store *store, uint32_t i)
 }
 
 void gab_pipeline_describe(const gab_pipeline_key *key, char *text, size_t size) {
-    static const char *const names[GAB_SPEC_COUNT] = {"lanes", "rows", "cols", "head_dim", "kv_f16", "decode"};
+    static const char *const names[GAB_SPEC_COUNT] = {"lanes",  "rows", "cols", "head_dim", "kv_f16",
+                                                      "decode", "m",    "n",    "k",        "kv_store"};
     int at = snprintf(text, size, "%s", gab_shaders[key->shader].name);
     for (int i = 0; i < GAB_SPEC_COUNT; i++)
         if (key->spec[i] && at > 0 && (size_t)at < size)

@@ -20,7 +20,8 @@ typedef struct gab_pipeline_key {
 
 typedef struct gab_pipeline {
     gab_pipeline_key key;
-    VkPipeline pipeline; /* VK_NULL_HANDLE: requested, not yet compiled */
+    VkPipeline pipeline; /* VK_NULL_HANDLE: requested, not yet compiled, or it cannot be */
+    bool failed;         /* the driver has refused it: compile_requested leaves it out */
     VkPipelineLayout layout;
     VkDescriptorSetLayout set_layout;
 } gab_pipeline;
@@ -28,11 +29,13 @@ typedef struct gab_pipeline {
 gab_status gab_pipeline_store_create(gab_vk *vk, gab_pipeline_store **store);
 void gab_pipeline_store_destroy(gab_pipeline_store **store); /* writes the cache file first */
 
-/* Notes that a pipeline will be needed; compile_requested compiles all those noted, on all cores. */
+/* Notes that a pipeline will be needed; compile_requested compiles all those noted, on all cores. One that the driver
+ * refuses fails the call, once. */
 gab_status gab_pipeline_request(gab_pipeline_store *store, const gab_pipeline_key *key);
 gab_status gab_pipeline_compile_requested(gab_pipeline_store *store);
 
-/* The pipeline of a key, compiled now if need be. The pointer lives as long as the store. */
+/* The pipeline of a key, compiled now if need be; one that was refused is tried again. The pointer lives as long as the
+ * store. */
 gab_status gab_pipeline_get(gab_pipeline_store *store, const gab_pipeline_key *key, const gab_pipeline **pipeline);
 
 /* All pipelines so far, for statistics and the hash of variants. */

@@ -37,7 +37,9 @@ def gabbro(options, arguments):
     """Runs the program; its standard output as bytes."""
     command = [options.program, *arguments]
     try:
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=TIMEOUT)
+        # GABBRO_TUNE=0: the same kernels in every run, and none timed on a machine that is busy with the others
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=TIMEOUT,
+                              env={"GABBRO_TUNE": "0", **os.environ})
     except subprocess.TimeoutExpired:
         raise Mismatch(f"no end after {TIMEOUT} s: {' '.join(command)}") from None
     if done.returncode != 0:

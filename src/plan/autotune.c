@@ -1,0 +1,384 @@
+#include "plan/autotune.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/time.h"
+#include "plan/tune_cache.h"
+
+/* Raise it when proving or timing changes so that what is in caches should be measured again. */
+enum { METHOD_VERSION = 1 };
+
+enum { CANDIDATE_MAX = 64 };
+
+/* The first variant of a family that is this much slower in the first operation speaks for all of the family. */
+static const double hopeless_family = 3;
+/* A variant must be this much faster than one before it: between equals the table's order decides, not noise. */
+static const double worthwhile = 0.97;
+
+/* Why a candidate was not tried. */
+static const char late[] = "out of time", hopeless[] = "its family is far slower here";
+
+static const gab_tune_functions real_functions = {gab_selftest, gab_timing_prepare, gab_timing_run};
+
+typedef struct tuner {
+    gab_vk *vk;
+    gab_log log; /* the device's own, which is quiet meanwhile */
+    const gab_tune_options *options;
+    const gab_tune_functions *functions;
+    gab_kernel_set *set;
+    gab_tune_report *report;
+    gab_tune_cache cache;
+    uint64_t start_ns;
+    double budget_ms;
+    bool measuring;
+    bool lazy;                          /* prove what is fast alone: CPU drivers take long to compile */
+    bool family_hopeless;               /* the one that the rule did not choose */
+    const char *stage;                  /* of the progress */
+    uint32_t n_candidate, n_done;       /* to be measured */
+    uint32_t n_measured, n_out_of_time; /* operations */
+} tuner;
+
+/* One operation being tuned. */
+typedef struct contest {
+    const gab_workload *workload;
+    const gab_variant *variants;
+    bool lane; /* the family of the rule's choice */
+    char operation[64], shape_class[64];
+    uint32_t order[CANDIDATE_MAX], n; /* indices of variants, as they are tried */
+    size_t first_result;              /* in the report, in the same order */
+    gab_timing_ground ground;
+    bool prepared, no_memory;
+    double best_ms; /* 0: none is timed */
+    int best;       /* in order; -1: none is right */
+} contest;
+
+const char *gab_tune_verdict_text(gab_tune_verdict verdict) {
+    static const char *const text[] = {"untested", "right", "wrong", "does not compile", "spills"};
+    return text[verdict];
+}
+
+/* ---- the report ---- */
+
+static gab_tune_result *result_of(const tuner *t, const contest *c, uint32_t i) {
+    return &t->report->results[c->first_result + i];
+}
+
+/* A row for each candidate, untested. */
+static gab_status add_results(tuner *t, contest *c) {
+    gab_tune_result *results = realloc(t->report->results, (t->report->n + c->n + 1) * sizeof *results);
+    if (!results) return gab_fail(&t->vk->log, GAB_ERROR_HOST_MEMORY, "out of host memory for tuning");
+    t->report->results = results;
+    c->first_result = t->report->n;
+    t->report->n += c->n;
+    for (uint32_t i = 0; i < c->n; i++) {
+        gab_tune_result *r = result_of(t, c, i);
+        *r = (gab_tune_result){.verdict = GAB_VERDICT_UNTESTED};
+        snprintf(r->operation, sizeof r->operation, "%s", c->operation);
+        snprintf(r->shape, sizeof r->shape, "%s", c->shape_class);
+        snprintf(r->variant, sizeof r->variant, "%s", c->variants[c->order[i]].name);
+    }
+    return GAB_OK;
+}
+
+/* ---- candidates ---- */
+
+static void add_candidate(const tuner *t, contest *c, uint32_t i) {
+    const gab_variant *v = &c->variants[i];
+    if (c->n < CANDIDATE_MAX && gab_variant_usable(t->vk, v, t->options->exact) &&
+        !gab_tune_cache_is_bad(&t->cache, c->operation, t->options->exact, c->shape_class, v->name))
+        c->order[c->n++] = i;
+}
+
+/* The rule's own, then its family, then the other. */
+static contest contest_of(const tuner *t, const gab_workload *workload) {
+    contest c = {.workload = workload, .best = -1};
+    const uint32_t rule = t->set->choice[workload->operation];
+    uint32_t n_variant;
+    c.variants = gab_variants(workload->operation, &n_variant);
+    c.lane = c.variants[rule].lane;
+    gab_operation_name(workload->operation, c.operation, sizeof c.operation);
+    gab_workload_class(workload, c.shape_class, sizeof c.shape_class);
+    add_candidate(t, &c, rule);
+    for (int other = 0; other < 2; other++)
+        for (uint32_t i = 0; i < n_variant; i++)
+            if (i != rule && (c.variants[i].lane != c.lane) == other) add_candidate(t, &c, i);
+    return c;
+}
+
+static bool of_other_family(const contest *c, uint32_t i) {
+    return c->variants[c->order[i]].lane != c->lane;
+}
+
+static gab_kernel_set set_with(const tuner *t, const contest *c, uint32_t i) {
+    gab_kernel_set set = *t->set;
+    set.choice[c->workload->operation] = (uint8_t)c->order[i];
+    return set;
+}
+
+static void say_put_aside(const tuner *t, const gab_tune_result *r) {
+    gab_log_print(&t->log, r->verdict == GAB_VERDICT_SPILLS ? GAB_LOG_INFO : GAB_LOG_WARNING,
+                  "kernel %s=%s is put aside on %s: %s (%s)", r->operation, r->variant, t->vk->info.name,
+                  gab_tune_verdict_text(r->verdict), r->reason);
+}
+
+/* ---- measuring ---- */
+
+static bool out_of_time(const tuner *t) {
+    return gab_time_ms_since(t->start_ns) > t->budget_ms;
+}
+
+static gab_status prove(tuner *t, contest *c, uint32_t i, bool spills_allowed) {
+    const gab_kernel_set set = set_with(t, c, i);
+    gab_tune_result *r = result_of(t, c, i);
+    gab_proof proof = {0};
+    GAB_TRY(t->functions->prove(t->vk, &set, c->workload, &gab_workload_kernels, spills_allowed, &proof));
+    r->verdict = proof.verdict;
+    r->error = proof.error;
+    r->error_max = proof.error_max;
+    snprintf(r->reason, sizeof r->reason, "%s", proof.reason);
+    if (r->verdict != GAB_VERDICT_RIGHT) say_put_aside(t, r);
+    return GAB_OK;
+}
+
+/* Leaves ms at 0 where there is no memory to time anything on, and where the driver refuses the variant. */
+static gab_status take_time(tuner *t, contest *c, uint32_t i) {
+    const gab_kernel_set set = set_with(t, c, i);
+    gab_tune_result *r = result_of(t, c, i);
+    if (c->no_memory) return GAB_OK;
+    gab_status status = c->prepared ? GAB_OK : t->functions->prepare(t->vk, c->workload, &c->ground);
+    c->no_memory = status == GAB_ERROR_DEVICE_MEMORY;
+    if (c->no_memory) return GAB_OK;
+    GAB_TRY(status);
+    c->prepared = true;
+    status = t->functions->time(t->vk, &set, &c->ground, c->best_ms, &r->ms);
+    if (status == GAB_ERROR_VULKAN || status == GAB_ERROR_LIMIT) return GAB_OK; /* the proof says why */
+    GAB_TRY(status);
+    gab_timing_shape(t->vk, &c->ground, r->shape, sizeof r->shape);
+    r->gb_s = gab_timing_bytes(t->vk, &c->ground) / r->ms * 1e-6;
+    r->gflop_s = gab_timing_operations(t->vk, &c->ground) / r->ms * 1e-6;
+    return GAB_OK;
+}
+
+/* Why a candidate is not even tried; NULL: it is. */
+static const char *pass_over(const tuner *t, const contest *c, uint32_t i) {
+    if (c->best < 0) return NULL;
+    if (t->family_hopeless && of_other_family(c, i)) return hopeless;
+    return out_of_time(t) ? late : NULL;
+}
+
+/* Proves and times one candidate, or times it first where proofs are dear and better spent on those that may win. */
+static gab_status try_candidate(tuner *t, contest *c, uint32_t i, bool spills_allowed) {
+    gab_tune_result *r = result_of(t, c, i);
+    const char *why = pass_over(t, c, i);
+    const bool timed_first = t->lazy && c->best_ms > 0;
+    if (!why && timed_first) {
+        GAB_TRY(take_time(t, c, i));
+        if (of_other_family(c, i) && t->n_measured == 0 && r->ms > hopeless_family * c->best_ms)
+            t->family_hopeless = true;
+        if (r->ms >= worthwhile * c->best_ms) why = "slower: not proved";
+    }
+    if (why) {
+        snprintf(r->reason, sizeof r->reason, "%s", why);
+        return GAB_OK;
+    }
+    GAB_TRY(prove(t, c, i, spills_allowed));
+    if (r->verdict != GAB_VERDICT_RIGHT) return GAB_OK;
+    if (c->best < 0 && out_of_time(t))
+        snprintf(r->reason, sizeof r->reason, "%s", late); /* it stays, whatever it takes */
+    else if (!timed_first)
+        GAB_TRY(take_time(t, c, i));
+    if (c->best >= 0 && !(r->ms > 0 && r->ms < worthwhile * c->best_ms)) return GAB_OK;
+    c->best = (int)i;
+    c->best_ms = r->ms;
+    return GAB_OK;
+}
+
+static void say_progress(const tuner *t) {
+    if (t->options->progress) t->options->progress(t->options->progress_user, t->stage, t->n_done, t->n_candidate);
+}
+
+/* The next attempt leaves out what has cost the device; what was settled before is kept. */
+static void remember_loss(tuner *t, const contest *c, uint32_t i) {
+    const char *variant = c->variants[c->order[i]].name;
+    gab_log_print(&t->log, GAB_LOG_WARNING, "kernel %s=%s is put aside on %s: the device was lost with it",
+                  c->operation, variant, t->vk->info.name);
+    gab_tune_cache_add_bad(&t->cache, c->operation, t->options->exact, c->shape_class, variant);
+    gab_tune_cache_write(&t->cache);
+}
+
+static gab_status try_all(tuner *t, contest *c) {
+    for (uint32_t i = 0; i < c->n; i++) {
+        gab_status status = try_candidate(t, c, i, false);
+        if (status == GAB_ERROR_DEVICE_LOST) remember_loss(t, c, i);
+        GAB_TRY(status);
+        t->n_done++;
+        say_progress(t);
+    }
+    for (uint32_t i = 0; c->best < 0 && i < c->n; i++) /* slow is better than nothing */
+        if (result_of(t, c, i)->verdict == GAB_VERDICT_SPILLS) GAB_TRY(try_candidate(t, c, i, true));
+    if (c->best >= 0) return GAB_OK;
+    const gab_tune_result none = {.variant = "all", .reason = "the device was lost"};
+    const gab_tune_result *r = c->n > 0 ? result_of(t, c, 0) : &none;
+    return gab_fail(&t->vk->log, GAB_ERROR_UNSUPPORTED,
+                    "every kernel for %s is wrong on %s (%s: %s, %s): this is a bug of the driver (%s): update it, or "
+                    "take another device with -d",
+                    c->operation, t->vk->info.name, r->variant, gab_tune_verdict_text(r->verdict), r->reason,
+                    t->vk->info.driver);
+}
+
+/* The rows of an operation into the cache. */
+static void keep(tuner *t, const contest *c) {
+    const bool exact = t->options->exact;
+    gab_tune_cache_drop(&t->cache, c->operation, exact, c->shape_class);
+    for (uint32_t i = 0; i < c->n; i++) {
+        const gab_tune_result *r = result_of(t, c, i);
+        char verdict[256];
+        snprintf(verdict, sizeof verdict, "%s%s%s", gab_tune_verdict_text(r->verdict), r->reason[0] ? ": " : "",
+                 r->reason);
+        gab_tune_cache_add(&t->cache, c->operation, exact, c->shape_class, r->variant, r->ms,
+                           r->chosen ? NULL : verdict);
+    }
+}
+
+static gab_status measure(tuner *t, contest *c) {
+    gab_status status = try_all(t, c);
+    if (c->prepared) gab_timing_free(t->vk, &c->ground);
+    GAB_TRY(status);
+    result_of(t, c, (uint32_t)c->best)->chosen = true;
+    t->set->choice[c->workload->operation] = (uint8_t)c->order[c->best];
+    t->n_measured++;
+    bool cut = false;
+    for (uint32_t i = 0; i < c->n; i++) cut = cut || strcmp(result_of(t, c, i)->reason, late) == 0;
+    t->n_out_of_time += cut;
+    keep(t, c);
+    return GAB_OK;
+}
+
+/* ---- without measuring ---- */
+
+/* The first of the family that compiles and does not spill, else that compiles; else the rule's own. */
+static gab_status choose_by_statistics(tuner *t, contest *c) {
+    uint32_t best = 0;
+    bool found = !t->vk->has_pipeline_statistics, spilling = false;
+    for (uint32_t i = 0; !found && i < c->n && !of_other_family(c, i); i++) {
+        const gab_kernel_set set = set_with(t, c, i);
+        gab_tune_result *r = result_of(t, c, i);
+        gab_proof proof;
+        GAB_TRY(gab_selftest_compile(t->vk, &set, c->workload, &proof));
+        r->verdict = proof.verdict;
+        snprintf(r->reason, sizeof r->reason, "%s", proof.reason);
+        found = proof.verdict == GAB_VERDICT_UNTESTED;
+        if (found || (proof.verdict == GAB_VERDICT_SPILLS && !spilling)) best = i;
+        spilling = spilling || proof.verdict == GAB_VERDICT_SPILLS;
+        if (!found) say_put_aside(t, r);
+    }
+    result_of(t, c, best)->chosen = true;
+    t->set->choice[c->workload->operation] = (uint8_t)c->order[best];
+    return GAB_OK;
+}
+
+/* ---- all operations ---- */
+
+/* Is the choice settled: forced, or known to the cache? */
+static bool settle(tuner *t, contest *c) {
+    char name[64];
+    bool settled = gab_variant_is_forced(t->options->forced, c->workload->operation);
+    if (!settled && t->measuring && !t->options->again &&
+        gab_tune_cache_find(&t->cache, c->operation, t->options->exact, c->shape_class, name, sizeof name))
+        for (uint32_t i = 0; i < c->n && !settled; i++) {
+            settled = strcmp(name, c->variants[c->order[i]].name) == 0;
+            if (settled) t->set->choice[c->workload->operation] = (uint8_t)c->order[i];
+        }
+    return settled;
+}
+
+/* Notes the pipelines that are going to be tried; CPU drivers compile at first use, whatever is asked. */
+static gab_status request_pipelines(tuner *t, const contest *c) {
+    if (t->vk->info.kind == GAB_DEVICE_CPU) return GAB_OK;
+    const uint32_t n_tried = t->measuring ? c->n : 1;
+    for (uint32_t i = 0; i < n_tried && !of_other_family(c, i); i++) {
+        const gab_kernel_set set = set_with(t, c, i);
+        gab_pipeline_key keys[GAB_WORKLOAD_KEYS_MAX];
+        const uint32_t n = gab_workload_keys(t->vk, &set, c->workload, keys);
+        for (uint32_t k = 0; k < n; k++) GAB_TRY(gab_pipeline_request(t->vk->pipelines, &keys[k]));
+    }
+    return GAB_OK;
+}
+
+/* Counts what is to be measured, and compiles it on all cores. What the driver refuses is found again, one by one. */
+static gab_status compile_ahead(tuner *t, const gab_workload *workloads, uint32_t n) {
+    if (!t->measuring && !t->vk->has_pipeline_statistics) return GAB_OK;
+    for (uint32_t i = 0; i < n; i++) {
+        contest c = contest_of(t, &workloads[i]);
+        if (settle(t, &c)) continue;
+        t->n_candidate += t->measuring ? c.n : 0;
+        GAB_TRY(request_pipelines(t, &c));
+    }
+    if (t->n_candidate) say_progress(t);
+    const gab_status status = gab_pipeline_compile_requested(t->vk->pipelines);
+    return status == GAB_ERROR_VULKAN ? GAB_OK : status;
+}
+
+static gab_status tune_one(tuner *t, const gab_workload *workload) {
+    contest c = contest_of(t, workload);
+    const bool settled = settle(t, &c);
+    if (settled) {
+        c.order[0] = t->set->choice[workload->operation];
+        c.n = 1;
+    }
+    GAB_TRY(add_results(t, &c));
+    if (!settled) return t->measuring ? measure(t, &c) : choose_by_statistics(t, &c);
+    result_of(t, &c, 0)->chosen = true;
+    return GAB_OK;
+}
+
+static void say_end(const tuner *t) {
+    gab_log_print(&t->log, GAB_LOG_INFO, "tuned %u operations in %.1f s", t->n_measured,
+                  gab_time_ms_since(t->start_ns) * 1e-3);
+    if (t->n_out_of_time)
+        gab_log_print(
+            &t->log, GAB_LOG_INFO,
+            "tuning ran out of time for %u of them, which use the best of what was tried; 'gabbro tune' takes "
+            "the time it needs",
+            t->n_out_of_time);
+}
+
+/* What was said to a quiet log is an error after all. */
+static gab_status fail_aloud(const tuner *t, gab_status status) {
+    char message[GAB_MESSAGE_MAX];
+    snprintf(message, sizeof message, "%s", gab_last_error());
+    return gab_fail(&t->log, status, "%s", message);
+}
+
+gab_status gab_autotune(gab_vk *vk, const gab_tune_options *options, const gab_workload *workloads, uint32_t n_workload,
+                        gab_kernel_set *set, gab_tune_report *report) {
+    const double budget_ms = options->budget_ms > 0            ? options->budget_ms
+                             : vk->info.kind == GAB_DEVICE_CPU ? 8000
+                                                               : 2200;
+    tuner t = {.vk = vk,
+               .log = vk->log,
+               .options = options,
+               .functions = options->functions ? options->functions : &real_functions,
+               .set = set,
+               .report = report,
+               .start_ns = gab_time_ns(),
+               .budget_ms = budget_ms,
+               .measuring = options->measure && vk->executes,
+               .lazy = vk->info.kind == GAB_DEVICE_CPU,
+               .stage = options->again ? "tuning kernels" : "tuning kernels (first use on this device)"};
+    gab_quiet_log quiet;
+    if (t.measuring) gab_tune_cache_open(vk, gab_variants_hash() + METHOD_VERSION, &t.cache);
+    gab_quiet_begin(vk, &quiet);
+    gab_status status = compile_ahead(&t, workloads, n_workload);
+    for (uint32_t i = 0; status == GAB_OK && i < n_workload; i++) status = tune_one(&t, &workloads[i]);
+    gab_quiet_end(vk, &quiet);
+    if (status == GAB_OK && t.n_measured) {
+        gab_tune_cache_write(&t.cache);
+        say_end(&t);
+    }
+    gab_tune_cache_close(&t.cache);
+    return status == GAB_OK || status == GAB_ERROR_DEVICE_LOST ? status : fail_aloud(&t, status);
+}

@@ -1,0 +1,225 @@
+/* The self-test of kernels: it finds the variants of this tree right, and what is wrong, refused or spilling it says.
+ */
+#include "plan/selftest.h"
+#include "vk_test.h"
+
+static const gab_workload attention_64 = {.n_head = 6, .n_head_kv = 3, .head_dim = 64, .depth = 1024, .kv_f16 = true};
+
+static gab_workload product(gab_operation operation) {
+    return (gab_workload){.operation = operation, .n_row = 100, .n_col = 64, .bytes = 1 << 20};
+}
+
+/* ---- right ---- */
+
+static void check_right(gab_vk *vk, gab_kernel_set set, const gab_workload *w) {
+    uint32_t n;
+    const gab_variant *variants = gab_variants(w->operation, &n);
+    for (uint32_t i = 0; i < n; i++) {
+        gab_proof proof;
+        if (variants[i].lane != set.lane || !gab_variant_usable(vk, &variants[i], false)) continue;
+        set.choice[w->operation] = (uint8_t)i;
+        CHECK_OK(gab_selftest(vk, &set, w, &gab_workload_kernels, true, &proof));
+        if (vk->executes && proof.verdict != GAB_VERDICT_RIGHT)
+            FAIL("%s: %s: %s", variants[i].name, gab_tune_verdict_text(proof.verdict), proof.reason);
+        if (vk->executes && !(proof.error > 0 && proof.error <= proof.error_max))
+            FAIL("%s: error %g of %g", variants[i].name, proof.error, proof.error_max);
+    }
+}
+
+static void matvec_right(gab_vk *vk, gab_kernel_set set) {
+    check_right(vk, set, &(gab_workload){.operation = GAB_OP_MATVEC + GAB_DTYPE_Q8_0, .n_row = 64, .n_col = 64});
+}
+GAB_TEST(matvec_right) {
+    gab_test_each_device(matvec_right);
+}
+
+static void matmul_right(gab_vk *vk, gab_kernel_set set) {
+    check_right(vk, set, &(gab_workload){.operation = GAB_OP_MATMUL + GAB_DTYPE_F16, .n_row = 64, .n_col = 64});
+    check_right(vk, set, &(gab_workload){.operation = GAB_OP_MATMUL_SMALL + GAB_DTYPE_F16, .n_row = 64, .n_col = 64});
+}
+GAB_TEST(matmul_right) {
+    gab_test_each_device(matmul_right);
+}
+
+static void decode_right(gab_vk *vk, gab_kernel_set set) {
+    gab_workload w = attention_64;
+    w.operation = GAB_OP_ATTENTION_DECODE;
+    check_right(vk, set, &w);
+}
+GAB_TEST(decode_right) {
+    gab_test_each_device(decode_right);
+}
+
+static void prefill_right(gab_vk *vk, gab_kernel_set set) {
+    gab_workload w = attention_64;
+    w.operation = GAB_OP_ATTENTION_PREFILL;
+    check_right(vk, set, &w);
+}
+GAB_TEST(prefill_right) {
+    gab_test_each_device(prefill_right);
+}
+
+/* Large heads, and many that share one. */
+static void odd_heads(gab_vk *vk, gab_kernel_set set) {
+    static const gab_workload shapes[] = {
+        {.operation = GAB_OP_ATTENTION_DECODE, .n_head = 1, .n_head_kv = 1, .head_dim = 256, .depth = 100},
+        {.operation = GAB_OP_ATTENTION_DECODE, .n_head = 20, .n_head_kv = 1, .head_dim = 16, .depth = 100},
+    };
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) check_right(vk, set, &shapes[i]);
+}
+GAB_TEST(odd_heads) {
+    gab_test_each_device(odd_heads);
+}
+
+/* ---- wrong ---- */
+
+static void without_bias(const gab_kernel_context *context, const gab_matmul *op) {
+    gab_matmul wrong = *op;
+    wrong.bias = NULL;
+    gab_matmul_record(context, &wrong);
+}
+
+static void without_gelu(const gab_kernel_context *context, const gab_matmul *op) {
+    gab_matmul wrong = *op;
+    wrong.activation = GAB_ACTIVATION_NONE;
+    gab_matmul_record(context, &wrong);
+}
+
+static void without_last_row(const gab_kernel_context *context, const gab_matmul *op) {
+    gab_weight weight = *op->weight;
+    gab_shard shard = weight.shards[0];
+    gab_matmul wrong = *op;
+    shard.n_row--;
+    weight.shards = &shard;
+    wrong.weight = &weight;
+    if (shard.n_row > 0) gab_matmul_record(context, &wrong);
+}
+
+/* One row further down: the last one lands where nothing must be written. */
+static void shifted(const gab_kernel_context *context, const gab_matmul *op) {
+    gab_weight weight = *op->weight;
+    gab_shard shard = weight.shards[0];
+    gab_matmul wrong = *op;
+    shard.first_row = 1;
+    weight.shards = &shard;
+    wrong.weight = &weight;
+    gab_matmul_record(context, &wrong);
+}
+
+/* Refused before it runs. */
+static void empty_grid(const gab_kernel_context *context, const gab_matmul *op) {
+    (void)op;
+    const gab_dispatch dispatch = {.pipeline = {.shader = GAB_SHADER_PROBE, .n_binding = 1}};
+    gab_record_dispatch(context->recorder, &dispatch);
+}
+
+static void keys_for_values(const gab_kernel_context *context, const gab_attention *op) {
+    gab_attention wrong = *op;
+    wrong.kv.values = op->kv.keys;
+    gab_attention_record(context, &wrong);
+}
+
+static gab_proof prove(gab_vk *vk, gab_kernel_set set, const gab_workload *w,
+                       void (*matmul)(const gab_kernel_context *, const gab_matmul *)) {
+    const gab_workload_recorders wrong = {matmul, keys_for_values};
+    gab_proof proof;
+    gab_test_log_reset();
+    CHECK_OK(gab_selftest(vk, &set, w, &wrong, true, &proof));
+    CHECK(gab_test_log_count(GAB_LOG_ERROR) == 0 && gab_test_log_count(GAB_LOG_WARNING) == 0);
+    return proof;
+}
+
+static void check_verdict(gab_proof proof, gab_tune_verdict verdict, const char *says) {
+    if (proof.verdict != verdict || !strstr(proof.reason, says))
+        FAIL("%s: '%s', expected %s: '%s'", gab_tune_verdict_text(proof.verdict), proof.reason,
+             gab_tune_verdict_text(verdict), says);
+}
+
+/* The default device with the family of its kind. */
+static gab_vk *open_default(gab_kernel_set *set) {
+    gab_vk *vk = gab_test_vk_open(NULL);
+    if (!vk->executes) SKIP("%s computes nothing", vk->info.name);
+    CHECK_OK(gab_kernel_set_choose(vk, NULL, false, set));
+    return vk;
+}
+
+GAB_TEST(wrong_products) {
+    gab_kernel_set set;
+    gab_vk *vk = open_default(&set);
+    const gab_workload w = product(GAB_OP_MATVEC + GAB_DTYPE_F32);
+    check_verdict(prove(vk, set, &w, without_bias), GAB_VERDICT_WRONG, "relative error");
+    check_verdict(prove(vk, set, &w, without_gelu), GAB_VERDICT_WRONG, "column 0 of 1");
+    check_verdict(prove(vk, set, &w, without_last_row), GAB_VERDICT_WRONG, "relative error");
+    check_verdict(prove(vk, set, &w, shifted), GAB_VERDICT_WRONG, "writes where it must not");
+    check_verdict(prove(vk, set, &w, empty_grid), GAB_VERDICT_UNCOMPILABLE, "grid of 0 groups");
+    check_verdict(prove(vk, set, &w, gab_matmul_record), GAB_VERDICT_RIGHT, "");
+    gab_test_vk_close(&vk);
+}
+
+GAB_TEST(wrong_attention) {
+    gab_kernel_set set;
+    gab_vk *vk = open_default(&set);
+    gab_workload w = attention_64;
+    w.operation = GAB_OP_ATTENTION_DECODE;
+    check_verdict(prove(vk, set, &w, NULL), GAB_VERDICT_WRONG, "relative error");
+    gab_test_vk_close(&vk);
+}
+
+/* ---- what the driver says ---- */
+
+static VkResult refuse(VkDevice device, VkPipelineCache cache, uint32_t n, const VkComputePipelineCreateInfo *infos,
+                       const VkAllocationCallbacks *allocator, VkPipeline *pipelines) {
+    (void)device, (void)cache, (void)infos, (void)allocator;
+    for (uint32_t i = 0; i < n; i++) pipelines[i] = VK_NULL_HANDLE;
+    return VK_ERROR_INITIALIZATION_FAILED;
+}
+
+/* A refusal is survived: nothing else fails for it, and it can be tried again. */
+GAB_TEST(refused) {
+    gab_kernel_set set;
+    gab_vk *vk = open_default(&set);
+    const gab_workload w = product(GAB_OP_MATVEC + GAB_DTYPE_F32);
+    PFN_vkCreateComputePipelines real = vk->fn.vkCreateComputePipelines;
+    vk->fn.vkCreateComputePipelines = refuse;
+    check_verdict(prove(vk, set, &w, gab_matmul_record), GAB_VERDICT_UNCOMPILABLE, "cannot compile the kernel matvec");
+    CHECK_OK(gab_pipeline_compile_requested(vk->pipelines));
+    vk->fn.vkCreateComputePipelines = real;
+    check_verdict(prove(vk, set, &w, gab_matmul_record), GAB_VERDICT_RIGHT, "");
+    gab_test_vk_close(&vk);
+}
+
+static VkResult one_executable(VkDevice device, const VkPipelineInfoKHR *info, uint32_t *n,
+                               VkPipelineExecutablePropertiesKHR *properties) {
+    (void)device, (void)info, (void)properties;
+    *n = 1;
+    return VK_SUCCESS;
+}
+
+static VkResult spills(VkDevice device, const VkPipelineExecutableInfoKHR *info, uint32_t *n,
+                       VkPipelineExecutableStatisticKHR *statistics) {
+    (void)device, (void)info;
+    *n = 1;
+    snprintf(statistics[0].name, sizeof statistics[0].name, "Spilled VGPRs");
+    statistics[0].format = VK_PIPELINE_EXECUTABLE_STATISTIC_FORMAT_UINT64_KHR;
+    statistics[0].value.u64 = 7;
+    return VK_SUCCESS;
+}
+
+GAB_TEST(spilling) {
+    gab_kernel_set set;
+    gab_vk *vk = open_default(&set);
+    const gab_workload w = product(GAB_OP_MATVEC + GAB_DTYPE_F32);
+    gab_proof proof;
+    CHECK_OK(gab_selftest_compile(vk, &set, &w, &proof));
+    vk->fn.vkGetPipelineExecutablePropertiesKHR = one_executable;
+    vk->fn.vkGetPipelineExecutableStatisticsKHR = spills;
+    vk->has_pipeline_statistics = true; /* of pipelines that are compiled already */
+    CHECK_OK(gab_selftest(vk, &set, &w, &gab_workload_kernels, false, &proof));
+    check_verdict(proof, GAB_VERDICT_SPILLS, "matvec");
+    CHECK_OK(gab_selftest(vk, &set, &w, &gab_workload_kernels, true, &proof));
+    check_verdict(proof, GAB_VERDICT_RIGHT, "");
+    vk->has_pipeline_statistics = false;
+    gab_test_vk_close(&vk);
+}
+
+GAB_TEST_MAIN()
