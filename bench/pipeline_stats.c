@@ -22,8 +22,6 @@
 #include "kernels/sample.h"
 #include "vk/statistics.h"
 
-enum { STATISTIC_MAX = 64 };
-
 static void print_log(void *user, gab_log_level level, const char *message) {
     (void)user;
     if (level <= GAB_LOG_INFO) fprintf(stderr, "%s\n", message);
@@ -50,6 +48,10 @@ static void request_product(const gab_kernel_context *c, uint32_t type) {
     const gab_weight weight = {.type = (gab_dtype)type, .n_col = 768, .n_row = 768, .n_shard = 1, .shards = &shard};
     const gab_matmul op = {.weight = &weight};
     gab_matmul_record(c, &op);
+    /* the product whose outputs are 4 heads of queries, keys and values */
+    const gab_kv_write write = {.kv = {.n_head_kv = 4, .head_dim = 64, .f16 = true}, .k_offset = 256, .v_offset = 512};
+    const gab_matmul qkv = {.weight = &weight, .kv = &write};
+    if (gab_variant_of(&c->set, gab_matmul_operation((gab_dtype)type, c->n_row))->pairs) gab_matmul_record(c, &qkv);
 }
 
 static void request_attention(const gab_kernel_context *c, uint32_t head_dim) {
@@ -111,93 +113,49 @@ static gab_status compile_in_turn(gab_vk *vk) {
 
 /* ---- what the driver says ---- */
 
-static double value_of(const VkPipelineExecutableStatisticKHR *s) {
-    switch (s->format) {
-    case VK_PIPELINE_EXECUTABLE_STATISTIC_FORMAT_BOOL32_KHR: return s->value.b32;
-    case VK_PIPELINE_EXECUTABLE_STATISTIC_FORMAT_INT64_KHR: return (double)s->value.i64;
-    case VK_PIPELINE_EXECUTABLE_STATISTIC_FORMAT_FLOAT64_KHR: return s->value.f64;
-    default: return (double)s->value.u64;
-    }
-}
-
-/* What the driver says of one program of a pipeline. */
-typedef struct program {
-    uint32_t subgroup_size, n;
-    VkPipelineExecutableStatisticKHR list[STATISTIC_MAX];
-    double values[GAB_STATISTIC_COUNT]; /* by column, of those seen */
-    bool seen[GAB_STATISTIC_COUNT], spills;
-} program;
-
-static bool read_program(gab_vk *vk, VkPipeline pipeline, uint32_t index, uint32_t subgroup_size, program *p) {
-    const VkPipelineExecutableInfoKHR info = {
-        .sType = VK_STRUCTURE_TYPE_PIPELINE_EXECUTABLE_INFO_KHR, .pipeline = pipeline, .executableIndex = index};
-    *p = (program){.subgroup_size = subgroup_size, .n = STATISTIC_MAX};
-    for (uint32_t i = 0; i < p->n; i++) p->list[i].sType = VK_STRUCTURE_TYPE_PIPELINE_EXECUTABLE_STATISTIC_KHR;
-    if (vk->fn.vkGetPipelineExecutableStatisticsKHR(vk->device, &info, &p->n, p->list) < 0) return false;
-    for (uint32_t i = 0; i < p->n; i++)
-        for (int c = 0; c < GAB_STATISTIC_COUNT; c++)
-            for (int k = 0; k < 4 && gab_statistic_columns[c].names[k]; k++)
-                if (strcmp(gab_statistic_columns[c].names[k], p->list[i].name) == 0) {
-                    p->values[c] = value_of(&p->list[i]);
-                    p->seen[c] = true;
-                    p->spills = p->spills || (gab_statistic_columns[c].bad && p->values[c] > 0);
-                }
-    return true;
-}
-
-static void print_program(const char *name, const program *p) {
-    printf("%-56s %5u", name, p->subgroup_size);
+static void print_executable(const char *name, const gab_executable *e) {
+    printf("%-56s %5u", name, e->subgroup_size);
     for (int c = 0; c < GAB_STATISTIC_COUNT; c++)
-        if (p->seen[c])
-            printf(" %8.0f", p->values[c]);
+        if (e->known[c])
+            printf(" %8.0f", e->values[c]);
         else
             printf(" %8s", "-");
-    printf("%s\n", p->spills ? "  SPILLS" : "");
+    printf("%s\n", e->spills ? "  SPILLS" : "");
 }
 
-static cJSON *json_of_pipeline(const gab_pipeline_key *key, const char *name) {
+static cJSON *json_of_executable(const gab_executable *e) {
+    cJSON *json = cJSON_CreateObject();
+    cJSON_AddNumberToObject(json, "subgroup_size", e->subgroup_size);
+    cJSON_AddBoolToObject(json, "spills", e->spills);
+    cJSON *statistics = cJSON_AddObjectToObject(json, "statistics");
+    for (int c = 0; c < GAB_STATISTIC_COUNT; c++)
+        if (e->known[c]) cJSON_AddNumberToObject(statistics, gab_statistic_columns[c].title, e->values[c]);
+    return json;
+}
+
+static cJSON *json_of_pipeline(const gab_pipeline_key *key, const char *name, const gab_executable *executables,
+                               uint32_t n) {
     cJSON *json = cJSON_CreateObject(), *spec = cJSON_AddArrayToObject(json, "spec");
     cJSON_AddStringToObject(json, "name", name);
     cJSON_AddStringToObject(json, "shader", gab_shaders[key->shader].name);
     for (int i = 0; i < GAB_SPEC_COUNT; i++) cJSON_AddItemToArray(spec, cJSON_CreateNumber(key->spec[i]));
+    cJSON *list = cJSON_AddArrayToObject(json, "executables");
+    for (uint32_t i = 0; i < n; i++) cJSON_AddItemToArray(list, json_of_executable(&executables[i]));
     return json;
 }
 
-static cJSON *json_of_program(const program *p) {
-    cJSON *json = cJSON_CreateObject();
-    cJSON_AddNumberToObject(json, "subgroup_size", p->subgroup_size);
-    cJSON_AddBoolToObject(json, "spills", p->spills);
-    for (int c = 0; c < GAB_STATISTIC_COUNT; c++)
-        if (p->seen[c]) cJSON_AddNumberToObject(json, gab_statistic_columns[c].title, p->values[c]);
-    cJSON *all = cJSON_AddObjectToObject(json, "driver_says");
-    for (uint32_t i = 0; i < p->n; i++) cJSON_AddNumberToObject(all, p->list[i].name, value_of(&p->list[i]));
-    return json;
-}
-
-/* Reports a pipeline's programs (some drivers have several) into a row each, or into `rows`; false when one spills. */
+/* Reports a pipeline's executables (some drivers have several): a row each, or into `rows`; false when one spills. */
 static bool report(gab_vk *vk, const gab_pipeline *pipeline, bool quiet, cJSON *rows) {
     char name[160];
-    const VkPipelineInfoKHR info = {.sType = VK_STRUCTURE_TYPE_PIPELINE_INFO_KHR, .pipeline = pipeline->pipeline};
-    static VkPipelineExecutablePropertiesKHR executables[8];
-    static program p;
-    uint32_t n = 8;
+    gab_executable executables[GAB_EXECUTABLE_MAX];
+    const uint32_t n = gab_pipeline_executables(vk, pipeline->pipeline, executables);
     bool good = true;
-    for (uint32_t i = 0; i < n; i++) executables[i].sType = VK_STRUCTURE_TYPE_PIPELINE_EXECUTABLE_PROPERTIES_KHR;
     gab_pipeline_describe(&pipeline->key, name, sizeof name);
-    cJSON *row = rows ? json_of_pipeline(&pipeline->key, name) : NULL;
-    cJSON *programs = cJSON_AddArrayToObject(row, "programs");
-    if (row) cJSON_AddItemToArray(rows, row);
-    if (!vk->has_pipeline_statistics ||
-        vk->fn.vkGetPipelineExecutablePropertiesKHR(vk->device, &info, &n, executables) < 0)
-        return true;
     for (uint32_t i = 0; i < n; i++) {
-        if (!read_program(vk, pipeline->pipeline, i, executables[i].subgroupSize, &p)) continue;
-        good = good && !p.spills;
-        if (rows)
-            cJSON_AddItemToArray(programs, json_of_program(&p));
-        else if (!quiet || p.spills)
-            print_program(name, &p);
+        good = good && !executables[i].spills;
+        if (!rows && (!quiet || executables[i].spills)) print_executable(name, &executables[i]);
     }
+    if (rows) cJSON_AddItemToArray(rows, json_of_pipeline(&pipeline->key, name, executables, n));
     return good;
 }
 

@@ -4,8 +4,8 @@
  *
  *     bench/plans -m FILE [-d DEVICE] [-c CONTEXT] [--kv f16|f32] [--variant LIST] [--quiet]
  *
- * The barriers that open command buffers count. Where long work is cut into several command buffers, "buffers" of a
- * layer is the mean of all, and a kernel is named in each. --quiet leaves the kernels out.
+ * A layer counts with the barrier before it, also where that opens a command buffer. Where long work is cut into
+ * several command buffers, a kernel is named in each, and each has a barrier. --quiet leaves the kernels out.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,7 +23,7 @@ static void print_log(void *user, gab_log_level level, const char *message) {
 static void (*layer_of_model)(const void *model, const gab_forward *forward, uint32_t layer);
 static struct {
     bool seen;
-    uint32_t n_dispatch, n_barrier; /* with the barrier that opened its command buffer */
+    uint32_t n_dispatch, n_barrier; /* with the barrier before it */
     uint32_t first, n_bind;         /* of the trace */
 } first_layer;
 
@@ -62,9 +62,8 @@ static gab_status print_plan(gab_engine *engine, const gab_plan_shape *shape, bo
     bench_trace_stop(engine->vk);
     if (status != GAB_OK) return status;
     const gab_command_list *list = &plan->lists[0];
-    printf("%5u %5u %6u   %9u %10u %8u   %9.2f %10u %8u\n", shape->n_row, shape->n_out, shape->depth, list->n_primary,
-           list->n_dispatch, list->n_barrier, (double)(list->n_primary - 2) / engine->plans.sizes.n_layer,
-           first_layer.n_dispatch, first_layer.n_barrier);
+    printf("%5u %5u %6u   %9u %10u %8u   %10u %8u\n", shape->n_row, shape->n_out, shape->depth, list->n_primary,
+           list->n_dispatch, list->n_barrier, first_layer.n_dispatch, first_layer.n_barrier);
     if (kernels) print_kernels(engine->vk, &trace);
     return GAB_OK;
 }
@@ -75,9 +74,9 @@ static gab_status print_plans(gab_engine *engine, bool quiet) {
     } shapes[] = {{1, 1}, {2, 2}, {4, 4}, {8, 8}, {32, 1}, {128, 1}, {GAB_ROW_MAX, 1}};
     const uint32_t depths[] = {1024, engine->plans.sizes.context};
     printf("%s, %u layers\n\n", engine->info.device, engine->plans.sizes.n_layer);
-    printf("%5s %5s %6s   %9s %10s %8s   %-9s\n", "", "", "", "the plan:", "", "", "a layer:");
-    printf("%5s %5s %6s   %9s %10s %8s   %9s %10s %8s\n", "rows", "outs", "depth", "buffers", "dispatches", "barriers",
-           "buffers", "dispatches", "barriers");
+    printf("%5s %5s %6s   %9s %10s %8s   %10s\n", "", "", "", "the plan:", "", "", "a layer:");
+    printf("%5s %5s %6s   %9s %10s %8s   %10s %8s\n", "rows", "outs", "depth", "buffers", "dispatches", "barriers",
+           "dispatches", "barriers");
     layer_of_model = engine->plans.pass.layer;
     engine->plans.pass.layer = trace_layer;
     for (int d = 0; d < (depths[1] > depths[0] ? 2 : 1); d++)
