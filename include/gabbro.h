@@ -67,6 +67,9 @@ GAB_API const char *gab_last_error(void);
 /* "0.1.0" */
 GAB_API const char *gab_version(void);
 
+/* What this build lacks that would make some devices faster, as text to go after "this build lacks"; "": nothing. */
+GAB_API const char *gab_build_lacks(void);
+
 typedef enum gab_log_level { GAB_LOG_ERROR, GAB_LOG_WARNING, GAB_LOG_INFO, GAB_LOG_DEBUG } gab_log_level;
 
 /* Called with one finished line, without a newline. May come from any thread, never from two at once. It must not call

@@ -27,17 +27,19 @@ typedef uint32_t uint;
 #define GAB_TOKEN_SAMPLED 0xffffffffu /* a row's token is the one sampled last for its slot */
 
 /* Specialization constant ids. */
-#define GAB_SPEC_LANES    0 /* invocations a group (local size x) */
-#define GAB_SPEC_ROWS     1 /* weight rows a lane (lane kernels) or a group (group kernels) */
-#define GAB_SPEC_COLS     2 /* columns (activation rows) a group */
-#define GAB_SPEC_HEAD_DIM 3 /* head_dim padded to 16 */
-#define GAB_SPEC_KV_F16   4 /* the KV cache is f16, else f32 */
-#define GAB_SPEC_DECODE   5 /* attention: one row a group, split over the sequence */
-#define GAB_SPEC_M        6 /* cooperative matrix products of [M][K] by [K][N] */
-#define GAB_SPEC_N        7
-#define GAB_SPEC_K        8
-#define GAB_SPEC_KV_STORE 9 /* products: some outputs are keys and values, and go into the cache */
-#define GAB_SPEC_COUNT    10
+#define GAB_SPEC_LANES     0 /* invocations a group (local size x) */
+#define GAB_SPEC_ROWS      1 /* weight rows a lane (lane kernels) or a group (group kernels) */
+#define GAB_SPEC_COLS      2 /* columns (activation rows) a group */
+#define GAB_SPEC_HEAD_DIM  3 /* head_dim padded to 16 */
+#define GAB_SPEC_KV_F16    4 /* the KV cache is f16, else f32 */
+#define GAB_SPEC_DECODE    5 /* attention: one row a group, split over the sequence */
+#define GAB_SPEC_M         6 /* cooperative matrix products of [M][K] by [K][N] */
+#define GAB_SPEC_N         7
+#define GAB_SPEC_K         8
+#define GAB_SPEC_KV_STORE  9  /* products: some outputs are keys and values, and go into the cache */
+#define GAB_SPEC_SUBGROUPS 10 /* a group */
+#define GAB_SPEC_DEPTH     11 /* weights of a row that are staged at once */
+#define GAB_SPEC_COUNT     12
 
 /* ---- the step buffer: what changes from step to step ---- */
 

@@ -1,8 +1,9 @@
 // attention.glsl - what the attention kernels share. softmax(q K' * scale) V with online softmax (Milakov, Gimelshein 2018; Dao
-// et al. 2022), causal, over paged keys and values. Two uses of each kernel:
-//   DECODE  each row on its own, the sequence cut into pieces of GAB_PIECE positions; a piece leaves its largest score, its sum
-//           of exponentials and its weighted values in `y` as [row][head][piece][HEAD_DIM + 2], for attention_merge.
-//   prefill tiles of rows of one slot (the step's work list); the result goes to y[row][head * head_dim].
+// et al. 2022), causal, over paged keys and values. Two kinds:
+//   decode   each row on its own, the sequence cut into pieces of GAB_PIECE positions; a piece leaves its largest score, its sum
+//            of exponentials and its weighted values in `y` as [row][head][piece][HEAD_DIM + 2], for attention_merge. Where the
+//            plan has one piece, the result goes to y[row][head * head_dim] at once.
+//   prefill  tiles of rows of one slot (the step's work list); the result goes to y[row][head * head_dim].
 #ifndef GAB_ATTENTION_GLSL
 #define GAB_ATTENTION_GLSL
 

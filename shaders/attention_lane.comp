@@ -100,19 +100,19 @@ void main() {
     }
     if (!valid) return;
     uint to = row * args.y_stride + head * args.head_dim, n_dim = args.head_dim;
-    float scale = 1.0 / sum;
-    if (DECODE) {
+    float divisor = sum; // as attention_merge divides: the same bits, however many pieces a plan has
+    if (DECODE && args.n_piece > 1) {
         to = piece_address(row, head, piece);
         y[to] = largest;
         y[to + 1] = sum;
         to += 2;
         n_dim = HEAD_DIM;
-        scale = 1.0;
+        divisor = 1.0;
     }
     [[dont_unroll]] for (uint i = 0; i < QUADS; i++) {
         vec4 v = acc[0];
         for (uint j = 1; j < QUADS; j++) v = i == j ? acc[j] : v;
         for (uint k = 0; k < 4; k++)
-            if (4 * i + k < n_dim) y[to + 4 * i + k] = v[k] * scale;
+            if (4 * i + k < n_dim) y[to + 4 * i + k] = v[k] / divisor;
     }
 }

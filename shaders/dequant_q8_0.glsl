@@ -1,5 +1,6 @@
 // dequant_q8_0.glsl - a part is 16 signed bytes, half a block of 32.
 #define WEIGHT_QUADS 4
+#define WEIGHT_SCALE_PARTS 2
 
 vec4 weight_quad(uvec4 part, uint i) {
     int word = int(part[i]);

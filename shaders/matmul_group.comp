@@ -1,69 +1,76 @@
-// matmul_group.comp - y = W x for many activation rows: a tile of 64 weight rows by 32 columns a group of 128 invocations, both
-// staged through shared memory as f32, 4 by 4 sums in registers. Grid: weight rows / 64, folded; z: columns / 32.
+// matmul_group.comp - y = W x for many activation rows, with products and sums of f32: tiles of both in shared memory, LANE_ROWS by
+// 4 sums an invocation. Grid: weight rows / ROWS, folded; z: columns / COLS. ROWS / LANE_ROWS must be a multiple of 8.
 #version 450
 #extension GL_GOOGLE_include_directive : require
+#extension GL_EXT_control_flow_attributes : require
 #include "args.h"
 
-layout(local_size_x = 128) in;
+layout(constant_id = GAB_SPEC_LANES) const uint LANES = 128;
+layout(constant_id = GAB_SPEC_ROWS) const uint ROWS = 64;
+layout(constant_id = GAB_SPEC_COLS) const uint COLS = 32;
+layout(constant_id = GAB_SPEC_DEPTH) const uint DEPTH = 32;
+layout(local_size_x_id = GAB_SPEC_LANES) in;
 layout(push_constant, std430) uniform Push {
     gab_matmul_args args;
 };
 #include "step.glsl"
 #include "weight.glsl"
-layout(std430, binding = 3) readonly buffer X {
-    vec4 x[];
-};
 #include "matmul_epilogue.glsl"
+#include "matmul_tile.glsl"
 
-const uint TILE_ROWS = 64, TILE_COLS = 32, DEPTH = 32; // weights of a row a turn
-const uint PITCH = DEPTH + 1;                          // odd: neighbours in a column fall into different banks
-const uint PARTS = DEPTH / WEIGHT_PART;                // 16-byte parts a row a turn
-shared float w_tile[TILE_ROWS * PITCH];
-shared float x_tile[TILE_COLS * PITCH];
+const uint QUADS = DEPTH / 4;
+const uint UNIT = DEPTH < WEIGHT_PART ? DEPTH : WEIGHT_PART; // weights an invocation loads at once: a part, or some of one
+const uint UNITS = DEPTH / UNIT;
+const uint LANE_ROWS = ROWS * COLS / (4 * LANES);
+const uint ROW_LANES = ROWS / LANE_ROWS, COL_LANES = COLS / 4;
+shared vec4 w_tile[ROWS * QUADS];
+shared vec4 x_tile[COLS * QUADS];
+
+void stage_weights(uint first_row, uint k0, uint lane) {
+    for (uint i = lane; i < ROWS * UNITS; i += LANES) {
+        uint row = i / UNITS, k = k0 + i % UNITS * UNIT, p = k / WEIGHT_PART;
+        bool inside = p < args.n_block;
+        uint from_row = tile_row(first_row + row);
+        uvec4 part = inside ? weight_part(from_row, p) : uvec4(0);
+        float scale = inside ? weight_scale(from_row, p) : 0.0;
+        [[unroll]] for (uint q = 0; q < UNIT / 4; q++) {
+            vec4 quad = scale * weight_quad(part, k % WEIGHT_PART / 4 + q);
+            w_tile[row * QUADS + ((i % UNITS * UNIT / 4 + q) ^ TILE_SWIZZLE(row, QUADS))] = quad;
+        }
+    }
+}
 
 void main() {
-    uint first_col = gl_WorkGroupID.z * TILE_COLS;
-    uint first_row = folded_group() * TILE_ROWS;
+    uint first_col = gl_WorkGroupID.z * COLS;
+    uint first_row = folded_group() * ROWS;
     uint lane = gl_LocalInvocationID.x;
     uint n_col = matmul_columns();
     if (first_col >= n_col) return;
-    uint my_row = lane / 8, my_col = lane % 8; // rows my_row + 16 i, columns my_col + 8 j
+    uint my_row = lane % ROW_LANES, my_col = lane / ROW_LANES; // rows my_row + ROW_LANES i, columns my_col + COL_LANES j
+    uint swizzle = TILE_SWIZZLE(my_row, QUADS);
 
-    float sums[4][4];
-    for (uint i = 0; i < 4; i++)
-        for (uint j = 0; j < 4; j++) sums[i][j] = 0.0;
-    for (uint p0 = 0; p0 < args.n_block; p0 += PARTS) {
-        for (uint i = lane; i < TILE_ROWS * PARTS; i += 128) {
-            uint row = i / PARTS, p = p0 + i % PARTS;
-            bool inside = p < args.n_block;
-            uint from_row = min(first_row + row, args.n_row - 1);
-            uvec4 part = inside ? weight_part(from_row, p) : uvec4(0);
-            float scale = inside ? weight_scale(from_row, p) : 0.0;
-            for (uint q = 0; q < WEIGHT_QUADS; q++) {
-                vec4 quad = scale * weight_quad(part, q);
-                uint at = row * PITCH + i % PARTS * WEIGHT_PART + weight_quad_at(q);
-                for (uint k = 0; k < 4; k++) w_tile[at + k] = quad[k];
-            }
-        }
-        for (uint i = lane; i < TILE_COLS * DEPTH / 4; i += 128) {
-            uint col = i / (DEPTH / 4), k4 = i % (DEPTH / 4);
-            bool inside = first_col + col < n_col && p0 * WEIGHT_PART / 4 + k4 < args.n_block * WEIGHT_PART / 4;
-            vec4 v = inside ? x[((first_col + col) * args.x_stride + p0 * WEIGHT_PART) / 4 + k4] : vec4(0.0);
-            for (uint k = 0; k < 4; k++) x_tile[col * PITCH + 4 * k4 + k] = v[k];
-        }
+    vec4 sums[LANE_ROWS];
+    [[unroll]] for (uint i = 0; i < LANE_ROWS; i++) sums[i] = vec4(0.0);
+    for (uint k0 = 0; k0 < args.n_block * WEIGHT_PART; k0 += DEPTH) {
+        stage_weights(first_row, k0, lane);
+        for (uint i = lane; i < COLS * QUADS; i += LANES)
+            x_tile[i] = x[tile_column(first_col + i / QUADS, n_col) + k0 / 4 + i % QUADS];
         barrier();
-        for (uint k = 0; k < DEPTH; k++) {
-            float w[4], v[4];
-            for (uint i = 0; i < 4; i++) w[i] = w_tile[(my_row + 16 * i) * PITCH + k];
-            for (uint j = 0; j < 4; j++) v[j] = x_tile[(my_col + 8 * j) * PITCH + k];
-            for (uint i = 0; i < 4; i++)
-                for (uint j = 0; j < 4; j++) sums[i][j] = fma(w[i], v[j], sums[i][j]);
+        [[unroll]] for (uint q = 0; q < QUADS; q++) {
+            vec4 w[LANE_ROWS];
+            [[unroll]] for (uint i = 0; i < LANE_ROWS; i++)
+                w[i] = w_tile[(my_row + ROW_LANES * i) * QUADS + (q ^ swizzle)];
+            [[unroll]] for (uint j = 0; j < 4; j++) {
+                vec4 v = x_tile[(my_col + COL_LANES * j) * QUADS + q];
+                [[unroll]] for (uint i = 0; i < LANE_ROWS; i++)
+                    [[unroll]] for (uint k = 0; k < 4; k++) sums[i][j] = fma(w[i][k], v[k], sums[i][j]);
+            }
         }
         barrier();
     }
-    for (uint i = 0; i < 4; i++)
-        for (uint j = 0; j < 4; j++) {
-            uint row = first_row + my_row + 16 * i, col = first_col + my_col + 8 * j;
+    [[unroll]] for (uint i = 0; i < LANE_ROWS; i++)
+        [[unroll]] for (uint j = 0; j < 4; j++) {
+            uint row = first_row + my_row + ROW_LANES * i, col = first_col + my_col + COL_LANES * j;
             if (row < args.n_row && col < n_col) matmul_store(row, col, sums[i][j]);
         }
 }

@@ -1,6 +1,6 @@
 // matvec_group.comp - y = W x for COLS (1 to 8) activation rows, ROWS weight rows a group: the lanes stride over the row, their
 // sums meet in shared memory. The form for GPUs. A column's arithmetic does not depend on ROWS or COLS.
-// Grid: weight rows / ROWS, folded; z: columns / COLS. ROWS * COLS <= LANES.
+// Grid: weight rows / ROWS, folded; z: columns / COLS. ROWS * COLS <= LANES; LANES a multiple of 8.
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "args.h"
@@ -19,8 +19,85 @@ layout(std430, binding = 3) readonly buffer X {
 };
 #include "matmul_epilogue.glsl"
 
-const uint SUMS = ROWS * COLS;
+// What a lane takes of a row at a time: of weights with a scale half a part, so that lanes side by side read activations that
+// lie (almost) side by side.
+#ifdef WEIGHT_SCALE_PARTS
+#define PIECE uvec2
+#define PIECE_PART(piece) piece, 0, 0
+const uint PART_PIECES = 2, SCALE_PIECES = WEIGHT_SCALE_PARTS * PART_PIECES;
+#else
+#define PIECE uvec4
+#define PIECE_PART(piece) piece
+const uint PART_PIECES = 1;
+#endif
+layout(std430, binding = 1) readonly buffer Pieces { // weights[] of weight.glsl again
+    PIECE pieces[];
+};
+const uint PIECE_QUADS = WEIGHT_QUADS / PART_PIECES;
+
+const uint SUMS = ROWS * COLS, FOLD = 8;
 shared float partial[SUMS * LANES];
+shared float folded[SUMS * LANES / FOLD];
+
+const uint TURNS = COLS <= 2 ? 2 : 1; // more columns have enough to do while they wait
+float sums[ROWS][COLS];
+uint row_at[ROWS], scale_at[ROWS], x_at[COLS];
+
+// The i-th quad of a piece among those of its part: of nibbles, the high ones are four on.
+uint quad_of(uint i) {
+    return PART_PIECES == 2 ? i / 2 * 4 + i % 2 : i;
+}
+
+// Where the activations of a piece's first quad are.
+uint x_of(uint piece) {
+    return piece / PART_PIECES * WEIGHT_QUADS + piece % PART_PIECES * 2;
+}
+
+// The f16 scales of a piece and a neighbour, and the piece's own.
+#ifdef WEIGHT_SCALE_PARTS
+uint scale_pair(uint r, uint piece, uint turn) {
+    return scales[scale_at[r] + piece / (2 * SCALE_PIECES) + turn * (LANES / (2 * SCALE_PIECES))];
+}
+float scale_of(uint pair, uint piece) {
+    return unpackHalf2x16(pair >> piece / SCALE_PIECES % 2 * 16).x;
+}
+#else
+uint scale_pair(uint r, uint piece, uint turn) {
+    return 0;
+}
+float scale_of(uint pair, uint piece) {
+    return 1.0;
+}
+#endif
+
+// Adds the products of a piece, and with two turns of the piece LANES further: the loads of weights come before all sums.
+void add_pieces(uint first, const uint n_turn) {
+    uvec4 parts[2][ROWS];
+    uint pairs[2][ROWS];
+    for (uint t = 0; t < n_turn; t++)
+        for (uint r = 0; r < ROWS; r++) {
+            PIECE piece = pieces[row_at[r] + first + t * LANES];
+            parts[t][r] = uvec4(PIECE_PART(piece));
+            pairs[t][r] = scale_pair(r, first, t);
+        }
+    for (uint t = 0; t < n_turn; t++) {
+        float part[ROWS][COLS];
+        for (uint q = 0; q < PIECE_QUADS; q++) {
+            vec4 v[COLS];
+            for (uint c = 0; c < COLS; c++)
+                v[c] = x[x_at[c] + x_of(first) + quad_of(q) + t * LANES * PIECE_QUADS];
+            for (uint r = 0; r < ROWS; r++) {
+                vec4 quad = weight_quad(parts[t][r], quad_of(q));
+                for (uint c = 0; c < COLS; c++)
+                    for (uint k = 0; k < 4; k++)
+                        part[r][c] = fma(quad[k], v[c][k], q + k == 0 ? 0.0 : part[r][c]);
+            }
+        }
+        for (uint r = 0; r < ROWS; r++)
+            for (uint c = 0; c < COLS; c++)
+                sums[r][c] = fma(scale_of(pairs[t][r], gl_LocalInvocationID.x), part[r][c], sums[r][c]);
+    }
+}
 
 void main() {
     uint first_col = gl_WorkGroupID.z * COLS;
@@ -28,44 +105,37 @@ void main() {
     uint lane = gl_LocalInvocationID.x;
     if (first_col >= matmul_columns()) return;
 
-    float sums[ROWS][COLS];
-    for (uint r = 0; r < ROWS; r++)
+    for (uint r = 0; r < ROWS; r++) {
+        uint row = min(first_row + r, args.n_row - 1);
+        row_at[r] = row * args.row_vectors * PART_PIECES;
+        scale_at[r] = args.scale_offset + row * args.scale_words;
         for (uint c = 0; c < COLS; c++) sums[r][c] = 0.0;
-    for (uint p = lane; p < args.n_block; p += LANES) {
-        uvec4 parts[ROWS];
-        float scales_of[ROWS];
-        for (uint r = 0; r < ROWS; r++) {
-            uint row = min(first_row + r, args.n_row - 1);
-            parts[r] = weight_part(row, p);
-            scales_of[r] = weight_scale(row, p);
-        }
-        float part_sums[ROWS][COLS];
-        for (uint r = 0; r < ROWS; r++)
-            for (uint c = 0; c < COLS; c++) part_sums[r][c] = 0.0;
-        for (uint q = 0; q < WEIGHT_QUADS; q++) {
-            vec4 v[COLS];
-            for (uint c = 0; c < COLS; c++)
-                v[c] = x[((first_col + c) * args.x_stride + p * WEIGHT_PART + weight_quad_at(q)) / 4];
-            for (uint r = 0; r < ROWS; r++) {
-                vec4 quad = weight_quad(parts[r], q);
-                for (uint c = 0; c < COLS; c++)
-                    for (uint k = 0; k < 4; k++) part_sums[r][c] = fma(quad[k], v[c][k], part_sums[r][c]);
-            }
-        }
-        for (uint r = 0; r < ROWS; r++)
-            for (uint c = 0; c < COLS; c++) sums[r][c] = fma(scales_of[r], part_sums[r][c], sums[r][c]);
     }
+    for (uint c = 0; c < COLS; c++) x_at[c] = (first_col + c) * (args.x_stride / 4);
+    uint n_piece = args.n_block * PART_PIECES, p = lane;
+    // Loops with the test at their end: drivers take what does not change, descriptors above all, out of them.
+    if (TURNS == 2 && p + LANES < n_piece) do {
+            add_pieces(p, 2);
+            p += 2 * LANES;
+        } while (p + LANES < n_piece);
+    if (p < n_piece) do {
+            add_pieces(p, 1);
+            p += LANES;
+        } while (TURNS == 1 && p < n_piece);
 
+    // LANES values become LANES / FOLD, and these one: the order is fixed by LANES alone.
     for (uint r = 0; r < ROWS; r++)
         for (uint c = 0; c < COLS; c++) partial[(r * COLS + c) * LANES + lane] = sums[r][c];
-    // Halve until one is left: the order is fixed by LANES alone.
-    for (uint n = LANES / 2; n > 0; n /= 2) {
-        barrier();
-        for (uint i = lane; i < n * SUMS; i += LANES)
-            partial[i / n * LANES + i % n] += partial[i / n * LANES + i % n + n];
+    barrier();
+    for (uint i = lane; i < SUMS * LANES / FOLD; i += LANES) {
+        float sum = partial[i * FOLD];
+        for (uint k = 1; k < FOLD; k++) sum += partial[i * FOLD + k];
+        folded[i] = sum;
     }
     barrier();
     if (lane >= SUMS) return;
+    float sum = folded[lane * (LANES / FOLD)];
+    for (uint k = 1; k < LANES / FOLD; k++) sum += folded[lane * (LANES / FOLD) + k];
     uint row = first_row + lane / COLS, col = first_col + lane % COLS;
-    if (row < args.n_row && col < matmul_columns()) matmul_store(row, col, partial[lane * LANES]);
+    if (row < args.n_row && col < matmul_columns()) matmul_store(row, col, sum);
 }

@@ -1,13 +1,44 @@
 # Compiles every shader variant with glslang and embeds it as a C array. A variant is a shader stem, a name and defines:
 # what differs by weight type is one include, chosen by WEIGHT_<TYPE>; what differs by size is a specialization constant.
 set(GAB_WEIGHT_TYPES F32 F16 Q8_0 Q4_0)
-set(GAB_SHADERS probe layernorm kv_write attention_lane attention_group attention_merge sample)
+set(GAB_SHADERS probe layernorm kv_write attention_lane attention_decode_group attention_prefill_group
+  attention_prefill_matrix attention_merge sample)
+set(GAB_MATRIX_SHADERS attention_prefill_matrix matmul_matrix) # stems that need GL_KHR_cooperative_matrix
+set(GAB_QUANTIZED_SHADERS matmul_dot8)                         # stems for quantized weights alone
+set(GAB_EMPTY_SHADERS "")                                      # names of those that stay without code
 foreach(type ${GAB_WEIGHT_TYPES})
   string(TOLOWER ${type} lower)
-  foreach(stem gather matvec_across matvec_lane matvec_group matmul_group)
+  foreach(stem gather matvec_across matvec_lane matvec_group matmul_group matmul_half matmul_matrix matmul_dot8)
     list(APPEND GAB_SHADERS "${stem}_${lower}:${stem}:-DWEIGHT_${type}")
+    if(stem IN_LIST GAB_QUANTIZED_SHADERS AND type MATCHES "^F")
+      list(APPEND GAB_EMPTY_SHADERS ${stem}_${lower})
+    endif()
   endforeach()
 endforeach()
+
+# glslang has known cooperative matrices since 13 (2023), Vulkan's headers since 1.3.255.
+if(NOT DEFINED GAB_BUILD_KNOWS_MATRIX)
+  set(knows ON) # of the glslang that third_party builds
+  if(EXISTS "${GAB_GLSLANG}")
+    file(WRITE ${CMAKE_BINARY_DIR}/probe_matrix.comp "#version 450
+#extension GL_KHR_cooperative_matrix : require
+void main() {}
+")
+    execute_process(COMMAND ${GAB_GLSLANG} --target-env vulkan1.2 --quiet -o ${CMAKE_BINARY_DIR}/probe_matrix.spv
+      ${CMAKE_BINARY_DIR}/probe_matrix.comp RESULT_VARIABLE result OUTPUT_QUIET ERROR_QUIET)
+    if(NOT result EQUAL 0)
+      set(knows OFF)
+    endif()
+  endif()
+  file(STRINGS ${GAB_VULKAN_INCLUDE}/vulkan/vulkan_core.h header REGEX "define VK_KHR_cooperative_matrix ")
+  if(NOT header)
+    set(knows OFF)
+  endif()
+  if(NOT knows)
+    message(WARNING "this glslang or these Vulkan headers know no cooperative matrices: the build has no kernels for matrix units")
+  endif()
+  set(GAB_BUILD_KNOWS_MATRIX ${knows} CACHE INTERNAL "")
+endif()
 
 file(GLOB GAB_SHADER_INCLUDES CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/shaders/*.glsl ${CMAKE_SOURCE_DIR}/shaders/args.h)
 
@@ -35,11 +66,15 @@ foreach(entry ${GAB_SHADERS})
     list(GET parts 1 stem)
     list(GET parts 2 defines)
   endif()
+  string(TOUPPER ${name} upper)
+  string(APPEND shader_enum "    GAB_SHADER_${upper},\n")
+  if(name IN_LIST GAB_EMPTY_SHADERS OR (stem IN_LIST GAB_MATRIX_SHADERS AND NOT GAB_BUILD_KNOWS_MATRIX))
+    string(APPEND shader_rows "    {\"${name}\", NULL, 0},\n")
+    continue()
+  endif()
   set(header ${GAB_SHADER_DIR}/${name}.h)
   gab_shader_compile(${name} ${CMAKE_SOURCE_DIR}/shaders/${stem}.comp ${header} "${defines}")
   list(APPEND shader_headers ${header})
-  string(TOUPPER ${name} upper)
-  string(APPEND shader_enum "    GAB_SHADER_${upper},\n")
   string(APPEND shader_includes "#include \"${name}.h\"\n")
   string(APPEND shader_rows "    {\"${name}\", gab_spirv_${name}, sizeof gab_spirv_${name}},\n")
 endforeach()
@@ -58,7 +93,7 @@ typedef enum gab_shader_id {
 typedef struct gab_shader {
     const char *name;
     const uint32_t *code;
-    size_t bytes;
+    size_t bytes; /* 0: this build has no code for it */
 } gab_shader;
 
 extern const gab_shader gab_shaders[GAB_SHADER_COUNT];

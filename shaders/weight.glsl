@@ -3,6 +3,7 @@
 //   weight_quad(part, i)  the i-th four quants of a part, as floats
 //   weight_quad_at(i)     the offset of their first weight among the part's weights
 //   weight_scale(row, part_index)  what to multiply them by
+//   WEIGHT_SCALE_PARTS    parts that share a scale; not defined where there are none
 // and, for kernels that read words at addresses (WEIGHT_ADDRESS):
 //   WEIGHT_TURNS            weights in a 32-bit word of plane 0
 //   word_weight(word, turn) one of them, as a float

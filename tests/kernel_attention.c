@@ -1,5 +1,5 @@
-/* Attention against its reference: decode (with its merge) and prefill, f16 and f32 caches, grouped heads, shuffled
- * pages. */
+/* Attention against its reference: decode (with its merge) and prefill, each usable variant of the family, f16 and f32
+ * caches, grouped heads, shuffled pages. */
 #include "kernels/attention.h"
 #include "kv_check.h"
 
@@ -7,28 +7,59 @@ typedef struct shape {
     uint32_t head_dim, n_head, n_head_kv;
     bool f16;
     float q_scale; /* scores are about this large, times the keys' scale */
+    bool outliers; /* dimension 0 is 1e6 in all queries and 0 in all keys */
 } shape;
 
 /* What the case at hand runs: one shape a case, since CPU drivers compile a kernel for seconds. */
 static shape now;
 
+/* Runs a body with each usable variant of an operation that is of the set's family. */
+static void each_variant(gab_vk *vk, gab_kernel_set set, gab_operation operation, const shape *s,
+                         void (*body)(gab_vk *vk, gab_kernel_set set, const gab_variant *variant, const shape *s)) {
+    uint32_t n;
+    const gab_variant *variants = gab_variants(operation, &n);
+    for (uint32_t i = 0; i < n; i++) {
+        if (variants[i].lane != set.lane || !gab_variant_usable(vk, &variants[i], false)) continue;
+        set.choice[operation] = (uint8_t)i;
+        body(vk, set, &variants[i], s);
+    }
+}
+
 static const uint32_t positions[] = {0, 1, 63, 64, 65, 255, 256, 257, 1000};
 enum { N_POSITION = sizeof positions / sizeof *positions };
 
-/* f32 sums of up to 1000 terms; with scores of 80, exp multiplies their errors of 80 x 2^-24. */
-static double bound_of(const shape *s) {
-    return s->q_scale > 8 ? 3e-5 : 2e-6;
+/* f32 sums of up to 1000 terms; exp multiplies the errors of scores, of their size times 2^-24. */
+static double bound_of(const shape *s, const gab_variant *variant) {
+    return (variant->error > 0 ? (double)variant->error : 2e-6) + 4e-7 * (double)s->q_scale;
 }
 
-static void compare(const gab_kv_check *kv, const shape *s, const float *q, uint32_t q_stride, const float *y,
-                    uint32_t y_stride, const gab_step_row *rows, uint32_t n_row, const char *what) {
+static gab_kv_check make_kv(gab_vk *vk, const shape *s, uint32_t n_slot, uint32_t n_position, gab_test_random *random) {
+    gab_kv_check kv = gab_kv_check_make(vk, s->n_head_kv, s->head_dim, s->f16, n_slot, n_position, 1, random);
+    if (!s->outliers) return kv;
+    const uint32_t words = gab_head_dim_padded(s->head_dim) / (s->f16 ? 2 : 1);
+    for (uint32_t i = 0; i < kv.n_word; i += words) kv.keys[i] &= s->f16 ? 0xffff0000u : 0;
+    gab_test_write(vk, kv.layer.keys, kv.keys, 4ul * kv.n_word);
+    return kv;
+}
+
+static float *make_queries(const shape *s, uint32_t n_row, uint32_t stride, gab_test_random *random) {
+    float *q = gab_test_floats(random, (size_t)n_row * stride, s->q_scale);
+    for (uint32_t r = 0; s->outliers && r < n_row; r++)
+        for (uint32_t h = 0; h < s->n_head; h++) q[(size_t)r * stride + h * s->head_dim] = r % 2 ? 1e6f : -1e6f;
+    return q;
+}
+
+static void compare(const gab_kv_check *kv, const shape *s, const gab_variant *variant, const float *q,
+                    uint32_t q_stride, const float *y, uint32_t y_stride, const gab_step_row *rows, uint32_t n_row,
+                    const char *what) {
     double *expected = gab_test_alloc(8ul * s->n_head * s->head_dim);
     for (uint32_t r = 0; r < n_row; r++) {
         gab_attention_reference(&kv->layer, s->n_head, q + (size_t)r * q_stride, gab_kv_check_table(kv, rows[r].slot),
                                 rows[r].position, kv->keys, kv->values, expected);
-        gab_test_close(y + (size_t)r * y_stride, expected, s->n_head * s->head_dim, bound_of(s), bound_of(s) * 2,
-                       "%s head_dim %u heads %u/%u f16 %d scale %g: row %u position %u", what, s->head_dim, s->n_head,
-                       s->n_head_kv, s->f16, (double)s->q_scale, r, rows[r].position);
+        gab_test_close(y + (size_t)r * y_stride, expected, s->n_head * s->head_dim, bound_of(s, variant),
+                       bound_of(s, variant) * 2, "%s %s head_dim %u heads %u/%u f16 %d scale %g: row %u position %u",
+                       what, variant->name, s->head_dim, s->n_head, s->n_head_kv, s->f16, (double)s->q_scale, r,
+                       rows[r].position);
     }
 }
 
@@ -55,12 +86,12 @@ static void run(gab_vk *vk, gab_kernel_set set, const gab_kv_check *kv, const sh
 /* ---- decode ---- */
 
 /* Rows of a plan of 4, each at its own position of its own slot, until all positions have been used. */
-static void decode(gab_vk *vk, gab_kernel_set set, const shape *s) {
+static void decode_variant(gab_vk *vk, gab_kernel_set set, const gab_variant *variant, const shape *s) {
     enum { PLAN = 4, USED = 3, SLOTS = 2 };
     gab_test_random random = {s->head_dim * 3u + s->n_head};
     const uint32_t n = s->n_head * s->head_dim, q_stride = gab_row_stride(n) + 32, y_stride = gab_row_stride(n);
-    gab_kv_check kv = gab_kv_check_make(vk, s->n_head_kv, s->head_dim, s->f16, SLOTS, 1001, 1, &random);
-    float *q = gab_test_floats(&random, PLAN * q_stride, s->q_scale), *y = gab_test_alloc(4ul * PLAN * y_stride);
+    gab_kv_check kv = make_kv(vk, s, SLOTS, 1001, &random);
+    float *q = make_queries(s, PLAN, q_stride, &random), *y = gab_test_alloc(4ul * PLAN * y_stride);
     float *zeros = gab_test_alloc(4ul * y_stride);
     gab_step *step = gab_test_alloc(sizeof *step);
     step->n_row = USED;
@@ -68,10 +99,14 @@ static void decode(gab_vk *vk, gab_kernel_set set, const shape *s) {
         for (uint32_t r = 0; r < USED; r++)
             step->rows[r] = (gab_step_row){.slot = (first + r) % SLOTS, .position = positions[first + r]};
         run(vk, set, &kv, s, step, PLAN, q, q_stride, y, y_stride);
-        compare(&kv, s, q, q_stride, y, y_stride, step->rows, USED, "decode");
+        compare(&kv, s, variant, q, q_stride, y, y_stride, step->rows, USED, "decode");
         gab_test_same(y + USED * y_stride, zeros, y_stride, "decode beyond the step's rows");
     }
     gab_test_release(vk);
+}
+
+static void decode(gab_vk *vk, gab_kernel_set set, const shape *s) {
+    each_variant(vk, set, GAB_OP_ATTENTION_DECODE, s, decode_variant);
 }
 
 static void decode_now(gab_vk *vk, gab_kernel_set set) {
@@ -106,6 +141,13 @@ GAB_TEST(decode_128_f16) {
     now = (shape){128, 8, 2, true, 1};
     gab_test_each_device(decode_now);
 }
+GAB_TEST(decode_groups) { /* 1 to 8 query heads a head of keys, a head_dim of 1 */
+    static const shape shapes[] = {{1, 8, 1, true, 1}, {64, 7, 1, true, 1}, {64, 10, 2, true, 1}, {16, 6, 1, false, 1}};
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        now = shapes[i];
+        gab_test_each_device(decode_now);
+    }
+}
 GAB_TEST(decode_256_f16) {
     now = (shape){256, 2, 1, true, 1};
     gab_test_each_device(decode_now);
@@ -123,19 +165,21 @@ GAB_TEST(decode_128_f32) {
     gab_test_each_device(decode_now);
 }
 
-/* Scores of +-80, and all equal. */
+/* Scores of +-80 and +-1e4, all equal, and of queries with one large value that does not matter. */
 static void decode_scores(gab_vk *vk, gab_kernel_set set) {
     decode(vk, set, &(shape){64, 3, 3, true, 80});
+    decode(vk, set, &(shape){64, 3, 3, true, 1e4f});
     decode(vk, set, &(shape){64, 3, 3, true, 0});
+    decode(vk, set, &(shape){64, 3, 3, true, 1, .outliers = true});
 }
 GAB_TEST(decode_scores) {
     gab_test_each_device(decode_scores);
 }
 
 /* A row has the same bits alone and among others, at any index. */
-static void decode_independent(gab_vk *vk, gab_kernel_set set) {
+static void independent_variant(gab_vk *vk, gab_kernel_set set, const gab_variant *variant, const shape *of) {
     enum { SLOTS = 3, MOST = 8 };
-    static const shape s = {64, 3, 3, true, 1};
+    const shape s = *of;
     gab_test_random random = {11};
     const uint32_t n = s.n_head * s.head_dim, stride = gab_row_stride(n);
     gab_kv_check kv = gab_kv_check_make(vk, s.n_head_kv, s.head_dim, s.f16, SLOTS, 600, 1, &random);
@@ -152,9 +196,13 @@ static void decode_independent(gab_vk *vk, gab_kernel_set set) {
         memcpy(q + (size_t)at * stride, own, 4ul * stride);
         run(vk, set, &kv, &s, step, n_row, q, stride, y, stride);
         if (n_row == 1) memcpy(alone, y, 4ul * stride);
-        gab_test_same(y + (size_t)at * stride, alone, n, "attention of a row among %u", n_row);
+        gab_test_same(y + (size_t)at * stride, alone, n, "%s: attention of a row among %u", variant->name, n_row);
     }
     gab_test_release(vk);
+}
+static void decode_independent(gab_vk *vk, gab_kernel_set set) {
+    each_variant(vk, set, GAB_OP_ATTENTION_DECODE, &(shape){64, 3, 3, true, 1}, independent_variant);
+    each_variant(vk, set, GAB_OP_ATTENTION_DECODE, &(shape){64, 6, 2, true, 1}, independent_variant);
 }
 GAB_TEST(decode_independent) {
     gab_test_each_device(decode_independent);
@@ -174,23 +222,27 @@ static void add_run(gab_step *step, uint32_t slot, uint32_t first_position, uint
 }
 
 /* Three slots: from the start over a page's edge, one row alone far out, and a run over the edge of a piece. */
-static void prefill(gab_vk *vk, gab_kernel_set set, const shape *s) {
+static void prefill_variant(gab_vk *vk, gab_kernel_set set, const gab_variant *variant, const shape *s) {
     enum { PLAN = 120, SLOTS = 3 };
     gab_test_random random = {s->head_dim * 5u + s->n_head};
     const uint32_t n = s->n_head * s->head_dim, q_stride = gab_row_stride(n) + 32, y_stride = gab_row_stride(n);
     const uint32_t tile_rows = gab_attention_tile_rows(&set, s->head_dim);
-    gab_kv_check kv = gab_kv_check_make(vk, s->n_head_kv, s->head_dim, s->f16, SLOTS, 301, 1, &random);
-    float *q = gab_test_floats(&random, (size_t)PLAN * q_stride, s->q_scale);
+    gab_kv_check kv = make_kv(vk, s, SLOTS, 301, &random);
+    float *q = make_queries(s, PLAN, q_stride, &random);
     float *y = gab_test_alloc(4ul * PLAN * y_stride), *zeros = gab_test_alloc(4ul * y_stride);
     gab_step *step = gab_test_alloc(sizeof *step);
     add_run(step, 0, 0, 67, tile_rows);
     add_run(step, 1, 300, 1, tile_rows);
     add_run(step, 2, 243, 21, tile_rows);
     run(vk, set, &kv, s, step, PLAN, q, q_stride, y, y_stride);
-    compare(&kv, s, q, q_stride, y, y_stride, step->rows, step->n_row, "prefill");
+    compare(&kv, s, variant, q, q_stride, y, y_stride, step->rows, step->n_row, "prefill");
     for (uint32_t r = step->n_row; r < PLAN; r++)
         gab_test_same(y + (size_t)r * y_stride, zeros, y_stride, "prefill beyond the step's rows");
     gab_test_release(vk);
+}
+
+static void prefill(gab_vk *vk, gab_kernel_set set, const shape *s) {
+    each_variant(vk, set, GAB_OP_ATTENTION_PREFILL, s, prefill_variant);
 }
 
 static void prefill_now(gab_vk *vk, gab_kernel_set set) {
@@ -225,6 +277,13 @@ GAB_TEST(prefill_128_f16) {
     now = (shape){128, 2, 1, true, 1};
     gab_test_each_device(prefill_now);
 }
+GAB_TEST(prefill_groups) { /* 1 to 8 query heads a head of keys, a head_dim of 1 */
+    static const shape shapes[] = {{1, 8, 1, true, 1}, {64, 7, 1, true, 1}, {64, 10, 2, true, 1}, {16, 6, 1, false, 1}};
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        now = shapes[i];
+        gab_test_each_device(prefill_now);
+    }
+}
 GAB_TEST(prefill_256_f16) {
     now = (shape){256, 2, 1, true, 1};
     gab_test_each_device(prefill_now);
@@ -242,10 +301,12 @@ GAB_TEST(prefill_128_f32) {
     gab_test_each_device(prefill_now);
 }
 
-/* Scores of +-80, and all equal. */
+/* Scores of +-80 and +-1e4, all equal, and of queries with one large value that does not matter. */
 static void prefill_scores(gab_vk *vk, gab_kernel_set set) {
     prefill(vk, set, &(shape){64, 3, 3, true, 80});
+    prefill(vk, set, &(shape){64, 3, 3, true, 1e4f});
     prefill(vk, set, &(shape){64, 3, 3, true, 0});
+    prefill(vk, set, &(shape){64, 3, 3, true, 1, .outliers = true});
 }
 GAB_TEST(prefill_scores) {
     gab_test_each_device(prefill_scores);

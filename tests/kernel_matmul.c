@@ -63,19 +63,21 @@ GAB_TEST(shards_and_outs) {
 }
 
 static void gelu_and_outliers(gab_vk *vk, gab_kernel_set set) {
-    gab_matmul_check check = {.type = GAB_DTYPE_F16,
-                              .n_row = 65,
-                              .n_col = 100,
-                              .n_plan = 33,
-                              .bias = true,
-                              .activation = GAB_ACTIVATION_GELU,
-                              .x_scale = 1e3f};
-    gab_matmul_check_run(vk, set, &check);
-    check.x_scale = 0.2f;
-    check.residual = true;
-    gab_matmul_check_run(vk, set, &check);
-    check.outliers = true;
-    gab_matmul_check_run(vk, set, &check);
+    for (uint32_t type = 0; type < GAB_DTYPE_COUNT; type++) {
+        gab_matmul_check check = {.type = (gab_dtype)type,
+                                  .n_row = 65,
+                                  .n_col = gab_dtype_get((gab_dtype)type)->block_size > 1 ? 96 : 100,
+                                  .n_plan = 33,
+                                  .bias = true,
+                                  .activation = GAB_ACTIVATION_GELU,
+                                  .x_scale = 1e3f};
+        gab_matmul_check_run(vk, set, &check);
+        check.x_scale = 0.2f;
+        check.residual = true;
+        gab_matmul_check_run(vk, set, &check);
+        check.outliers = true;
+        gab_matmul_check_run(vk, set, &check);
+    }
 }
 GAB_TEST(gelu_and_outliers) {
     gab_test_each_device(gelu_and_outliers);

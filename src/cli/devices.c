@@ -63,6 +63,8 @@ gab_status cli_devices(const cli_options *options, cli_console *console) {
     if (status == GAB_OK) status = print_devices(&output, options, devices, n_device);
     status = cli_output_close(&output, status);
     gab_device_list_free(&devices);
+    if (status == GAB_OK && !options->json && *gab_build_lacks())
+        cli_console_say(console, "This build lacks %s.", gab_build_lacks());
     if (status == GAB_OK && !options->json)
         cli_console_say(console, "* is taken by default; -d INDEX, NAME or UUID takes another (NAME: any part of it).");
     return status;

@@ -8,16 +8,26 @@
 #include "kernels/matmul.h"
 #include "tensor/quant.h"
 
+/* rows: the most query heads a group; cols: 16-byte loads under way with one head. */
 const gab_variant gab_attention_decode_variants[] = {
     {.name = "lane", .shader = GAB_SHADER_ATTENTION_LANE, .lane = true},
-    {.name = "group", .shader = GAB_SHADER_ATTENTION_GROUP},
+    {.name = "group_128", .shader = GAB_SHADER_ATTENTION_DECODE_GROUP, .lanes = 128, .rows = {4}, .cols = 8},
+    {.name = "group_64", .shader = GAB_SHADER_ATTENTION_DECODE_GROUP, .lanes = 64, .rows = {4}, .cols = 8},
+    {.name = "group_256", .shader = GAB_SHADER_ATTENTION_DECODE_GROUP, .lanes = 256, .rows = {2}, .cols = 8},
 };
 const uint32_t gab_attention_decode_n_variant =
     sizeof gab_attention_decode_variants / sizeof *gab_attention_decode_variants;
 
+/* rows: of a tile, with a head_dim of 128 at most. */
 const gab_variant gab_attention_prefill_variants[] = {
     {.name = "lane", .shader = GAB_SHADER_ATTENTION_LANE, .lane = true},
-    {.name = "group", .shader = GAB_SHADER_ATTENTION_GROUP},
+    {.name = "tiled_32", .shader = GAB_SHADER_ATTENTION_PREFILL_GROUP, .lanes = 128, .rows = {32}},
+    {.name = "tiled_16", .shader = GAB_SHADER_ATTENTION_PREFILL_GROUP, .lanes = 64, .rows = {16}},
+    {.name = "matrix",
+     .shader = GAB_SHADER_ATTENTION_PREFILL_MATRIX,
+     .rows = {32},
+     .needs = GAB_FEATURE_MATRIX,
+     .error = 1e-3f},
 };
 const uint32_t gab_attention_prefill_n_variant =
     sizeof gab_attention_prefill_variants / sizeof *gab_attention_prefill_variants;
@@ -37,23 +47,111 @@ uint32_t gab_attention_rows_max(const gab_kernel_set *set, uint32_t depth) {
                                                                                          : GAB_ROW_MAX;
 }
 
+/* How the matrix kernel works on heads of a size. */
+typedef struct matrix_plan {
+    uint32_t rows; /* of a tile; 0: the device's matrices do not fit */
+    uint32_t subgroups;
+} matrix_plan;
+
+/* Two tiles of queries where 16 KiB of shared memory hold them, as many subgroups as leave a lane 32 sums. */
+static matrix_plan plan_matrix(const gab_kernel_set *set, uint32_t head_dim) {
+    const gab_matrix_shape *shape = &set->matrix;
+    const uint32_t padded = gab_head_dim_padded(head_dim), lane_sums_max = 32, queries_bytes_max = 16384;
+    matrix_plan plan = {.rows = 2 * shape->m, .subgroups = 4};
+    if (plan.rows * padded * 4 > queries_bytes_max) plan.rows = shape->m;
+    while (plan.subgroups < 16 && (padded / shape->n + plan.subgroups - 1) / plan.subgroups * shape->n * plan.rows >
+                                      lane_sums_max * shape->lanes)
+        plan.subgroups *= 2;
+    const uint32_t lanes = plan.subgroups * shape->lanes, sums = plan.rows * padded / lanes;
+    const bool fits = padded % shape->n == 0 && padded % shape->k == 0 && shape->n % 8 == 0 && shape->n <= 16 &&
+                      shape->k % 8 == 0 && shape->k <= 2 * plan.rows && GAB_PAGE % shape->k == 0 && lanes <= 256 &&
+                      lanes % plan.rows == 0 && lanes / plan.rows <= 16 && sums <= lane_sums_max &&
+                      plan.rows * padded * 4 <= queries_bytes_max;
+    return fits ? plan : (matrix_plan){0};
+}
+
+static bool is_matrix(const gab_variant *variant) {
+    return variant->needs & GAB_FEATURE_MATRIX;
+}
+
 uint32_t gab_attention_tile_rows(const gab_kernel_set *set, uint32_t head_dim) {
-    if (gab_variant_of(set, GAB_OP_ATTENTION_PREFILL)->lane) return lane_lanes(set);
-    return head_dim <= 128   ? 8
-           : head_dim <= 256 ? 4
-                             : 1; /* queries and probabilities stay below 8 KiB of shared memory */
+    const gab_variant *variant = gab_variant_of(set, GAB_OP_ATTENTION_PREFILL);
+    if (variant->lane) return lane_lanes(set);
+    if (is_matrix(variant) && plan_matrix(set, head_dim).rows) return plan_matrix(set, head_dim).rows;
+    return variant->rows[0] / (head_dim <= 128 ? 1 : head_dim <= 256 ? 2 : 4); /* sums stay in registers */
 }
 
 uint64_t gab_attention_pieces_bytes(uint32_t n_row, uint32_t n_head, uint32_t head_dim, uint32_t n_piece) {
     return (uint64_t)n_row * n_head * n_piece * (gab_head_dim_padded(head_dim) + 2) * sizeof(float);
 }
 
+static void record_decode(const gab_kernel_context *context, const gab_attention *op, const gab_attention_args *args) {
+    const gab_variant *variant = gab_variant_of(&context->set, GAB_OP_ATTENTION_DECODE);
+    const uint32_t padded = gab_head_dim_padded(op->kv.head_dim), heads = op->n_head / op->kv.n_head_kv;
+    gab_dispatch dispatch = {
+        .pipeline = {.shader = variant->shader,
+                     .n_binding = 5,
+                     .spec = {[GAB_SPEC_HEAD_DIM] = padded, [GAB_SPEC_KV_F16] = op->kv.f16}},
+        .bindings = {context->step, op->q, op->kv.keys, op->kv.values, op->n_piece == 1 ? op->y : op->pieces},
+        .push = args,
+        .push_bytes = sizeof *args,
+        .groups = {0, op->n_piece, context->n_row},
+        .cost = 4.0 * context->n_row * op->n_head * op->kv.head_dim * op->n_piece * GAB_PIECE};
+    uint32_t *spec = dispatch.pipeline.spec;
+    if (variant->lane) {
+        spec[GAB_SPEC_LANES] = lane_lanes(&context->set);
+        spec[GAB_SPEC_DECODE] = true;
+        dispatch.groups[0] = (op->n_head + spec[GAB_SPEC_LANES] - 1) / spec[GAB_SPEC_LANES];
+    } else {
+        const uint32_t key_vectors = op->kv.f16 ? padded / 8 : padded / 4;
+        const uint32_t n_block = (heads + variant->rows[0] - 1) / variant->rows[0];
+        spec[GAB_SPEC_LANES] = variant->lanes;
+        while (spec[GAB_SPEC_LANES] < key_vectors) spec[GAB_SPEC_LANES] *= 2;
+        spec[GAB_SPEC_ROWS] = (heads + n_block - 1) / n_block;
+        spec[GAB_SPEC_COLS] = spec[GAB_SPEC_ROWS] == 1 ? variant->cols : variant->cols / 2;
+        dispatch.groups[0] = op->kv.n_head_kv * n_block;
+    }
+    gab_record_dispatch(context->recorder, &dispatch);
+    if (op->n_piece == 1) return;
+    gab_record_barrier(context->recorder);
+    gab_attention_merge_record(context, op);
+}
+
+static void record_prefill(const gab_kernel_context *context, const gab_attention *op, const gab_attention_args *args) {
+    const gab_kernel_set *set = &context->set;
+    const gab_variant *variant = gab_variant_of(set, GAB_OP_ATTENTION_PREFILL);
+    const uint32_t head_dim = op->kv.head_dim, rows = gab_attention_tile_rows(set, head_dim);
+    gab_dispatch dispatch = {.pipeline = {.shader = variant->shader,
+                                          .n_binding = 5,
+                                          .spec = {[GAB_SPEC_LANES] = variant->lanes,
+                                                   [GAB_SPEC_ROWS] = rows,
+                                                   [GAB_SPEC_HEAD_DIM] = gab_head_dim_padded(head_dim),
+                                                   [GAB_SPEC_KV_F16] = op->kv.f16}},
+                             .bindings = {context->step, op->q, op->kv.keys, op->kv.values, op->y},
+                             .push = args,
+                             .push_bytes = sizeof *args,
+                             .groups = {op->n_head, op->n_work, 1},
+                             .cost = 4.0 * context->n_row * op->n_head * head_dim * op->n_piece * GAB_PIECE};
+    uint32_t *spec = dispatch.pipeline.spec;
+    if (variant->lane) {
+        spec[GAB_SPEC_LANES] = rows;
+        spec[GAB_SPEC_ROWS] = 0;
+    } else if (is_matrix(variant) && op->kv.f16 && plan_matrix(set, head_dim).rows) {
+        spec[GAB_SPEC_COLS] = plan_matrix(set, head_dim).subgroups;
+        spec[GAB_SPEC_LANES] = spec[GAB_SPEC_COLS] * set->matrix.lanes;
+        spec[GAB_SPEC_KV_F16] = 0;
+        dispatch.pipeline.subgroup = set->matrix.lanes;
+        spec[GAB_SPEC_M] = set->matrix.m;
+        spec[GAB_SPEC_N] = set->matrix.n;
+        spec[GAB_SPEC_K] = set->matrix.k;
+    } else if (is_matrix(variant)) { /* f32 keys, or heads that matrices do not fit */
+        dispatch.pipeline.shader = GAB_SHADER_ATTENTION_PREFILL_GROUP;
+        spec[GAB_SPEC_LANES] = 128;
+    }
+    gab_record_dispatch(context->recorder, &dispatch);
+}
+
 void gab_attention_record(const gab_kernel_context *context, const gab_attention *op) {
-    const bool decode = gab_attention_is_decode(context);
-    const gab_variant *variant =
-        gab_variant_of(&context->set, decode ? GAB_OP_ATTENTION_DECODE : GAB_OP_ATTENTION_PREFILL);
-    const bool lane = variant->lane;
-    const uint32_t lanes = lane_lanes(&context->set);
     const gab_attention_args args = {.n_head = op->n_head,
                                      .n_head_kv = op->kv.n_head_kv,
                                      .head_dim = op->kv.head_dim,
@@ -61,27 +159,10 @@ void gab_attention_record(const gab_kernel_context *context, const gab_attention
                                      .y_stride = op->y_stride,
                                      .n_piece = op->n_piece,
                                      .scale = 1.0f / sqrtf((float)op->kv.head_dim)};
-    gab_dispatch dispatch = {
-        .pipeline = {.shader = variant->shader,
-                     .n_binding = 5,
-                     .spec = {[GAB_SPEC_LANES] = lane ? lanes : 0,
-                              [GAB_SPEC_ROWS] = lane     ? 0
-                                                : decode ? 1
-                                                         : gab_attention_tile_rows(&context->set, op->kv.head_dim),
-                              [GAB_SPEC_HEAD_DIM] = gab_head_dim_padded(op->kv.head_dim),
-                              [GAB_SPEC_KV_F16] = op->kv.f16,
-                              [GAB_SPEC_DECODE] = decode}},
-        .bindings = {context->step, op->q, op->kv.keys, op->kv.values, decode ? op->pieces : op->y},
-        .push = &args,
-        .push_bytes = sizeof args};
-    dispatch.groups[0] = lane && decode ? (op->n_head + lanes - 1) / lanes : op->n_head;
-    dispatch.groups[1] = decode ? op->n_piece : op->n_work;
-    dispatch.groups[2] = decode ? context->n_row : 1;
-    dispatch.cost = 4.0 * context->n_row * op->n_head * op->kv.head_dim * op->n_piece * GAB_PIECE;
-    gab_record_dispatch(context->recorder, &dispatch);
-    if (!decode) return;
-    gab_record_barrier(context->recorder);
-    gab_attention_merge_record(context, op);
+    if (gab_attention_is_decode(context))
+        record_decode(context, op, &args);
+    else
+        record_prefill(context, op, &args);
 }
 
 static double kv_element(const uint32_t *words, size_t vector, uint32_t d, bool f16) {

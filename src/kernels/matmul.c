@@ -5,10 +5,25 @@
 
 #include "kernels/matvec.h"
 
+/* Of the forms with 8 by 4 sums an invocation, only that of f32 fits the registers of Intel's chips. */
+/* clang-format off */
 const gab_variant gab_matmul_variants[] = {
-    {.name = "lane", .shader = GAB_SHADER_MATVEC_LANE_F32, .lane = true, .rows = {4}, .cols = 8},
-    {.name = "tiled", .shader = GAB_SHADER_MATMUL_GROUP_F32, .lanes = 128, .rows = {64}, .cols = 32},
+    {"lane", GAB_SHADER_MATVEC_LANE_F32, .lane = true, .rows = {4}, .cols = 8},
+    {"tiled", GAB_SHADER_MATMUL_GROUP_F32, .lanes = 128, .rows = {64}, .cols = 32, .depth = 32},
+    {"tiled_64x64", GAB_SHADER_MATMUL_GROUP_F32, .lanes = 256, .rows = {64}, .cols = 64, .depth = 32},
+    {"tiled_128x64", GAB_SHADER_MATMUL_GROUP_F32, .lanes = 256, .rows = {128}, .cols = 64, .depth = 16},
+    {"tiled_64x16", GAB_SHADER_MATMUL_GROUP_F32, .lanes = 64, .rows = {64}, .cols = 16, .depth = 32},
+    {"tiled_32x32", GAB_SHADER_MATMUL_GROUP_F32, .lanes = 64, .rows = {32}, .cols = 32, .depth = 32},
+    {"tiled_32x16", GAB_SHADER_MATMUL_GROUP_F32, .lanes = 64, .rows = {32}, .cols = 16, .depth = 32},
+    {"half_32x32", GAB_SHADER_MATMUL_HALF_F32, .lanes = 64, .rows = {32}, .cols = 32, .needs = GAB_FEATURE_F16, .error = 2e-3f},
+    {"half_64x64", GAB_SHADER_MATMUL_HALF_F32, .lanes = 256, .rows = {64}, .cols = 64, .needs = GAB_FEATURE_F16, .error = 2e-3f},
+    {"matrix_64x32", GAB_SHADER_MATMUL_MATRIX_F32, .lanes = 64, .rows = {64}, .cols = 32, .needs = GAB_FEATURE_MATRIX, .error = 1e-3f},
+    {"matrix_64x64", GAB_SHADER_MATMUL_MATRIX_F32, .lanes = 128, .rows = {64}, .cols = 64, .needs = GAB_FEATURE_MATRIX, .error = 1e-3f},
+    {"matrix_128x128", GAB_SHADER_MATMUL_MATRIX_F32, .lanes = 256, .rows = {128}, .cols = 128, .needs = GAB_FEATURE_MATRIX, .error = 1e-3f},
+    {"dot8_32x32", GAB_SHADER_MATMUL_DOT8_F32, .lanes = 64, .rows = {32}, .cols = 32, .needs = GAB_FEATURE_INT_DOT, .error = 2e-2f, .quantized = true},
+    {"dot8_64x64", GAB_SHADER_MATMUL_DOT8_F32, .lanes = 256, .rows = {64}, .cols = 64, .needs = GAB_FEATURE_INT_DOT, .error = 2e-2f, .quantized = true},
 };
+/* clang-format on */
 const uint32_t gab_matmul_n_variant = sizeof gab_matmul_variants / sizeof *gab_matmul_variants;
 
 uint32_t gab_matmul_columns(const gab_kernel_context *context, const gab_matmul *op) {
@@ -25,6 +40,14 @@ static bool stores_kv(const gab_kernel_context *context, const gab_matmul *op) {
     bool even = kv->kv.head_dim % 2 == 0 && kv->k_offset % 2 == 0;
     for (uint32_t i = 0; i < op->weight->n_shard; i++) even = even && op->weight->shards[i].first_row % 2 == 0;
     return even && kv->v_offset == kv->k_offset + n && op->weight->n_row == kv->v_offset + n;
+}
+
+static void use_matrix(const gab_matrix_shape *shape, gab_pipeline_key *key) {
+    key->subgroup = shape->lanes;
+    key->spec[GAB_SPEC_M] = shape->m;
+    key->spec[GAB_SPEC_N] = shape->n;
+    key->spec[GAB_SPEC_K] = shape->k;
+    key->spec[GAB_SPEC_SUBGROUPS] = key->spec[GAB_SPEC_LANES] / shape->lanes;
 }
 
 static void record_shard(const gab_kernel_context *context, const gab_matmul *op, const gab_shard *shard,
@@ -50,15 +73,19 @@ static void record_shard(const gab_kernel_context *context, const gab_matmul *op
                             .weights_high = (uint32_t)(shard->slice.address >> 32),
                             .x_low = (uint32_t)op->x.address,
                             .x_high = (uint32_t)(op->x.address >> 32)};
-    gab_dispatch dispatch = {
-        .pipeline = {.shader = gab_shader_of_type(variant->shader, weight->type),
-                     .n_binding = variant->pairs ? 8 : 6,
-                     .spec = {[GAB_SPEC_LANES] = lanes, [GAB_SPEC_ROWS] = rows, [GAB_SPEC_COLS] = cols}},
-        .bindings = {context->step, shard->slice, shard->slice, op->x, op->y, op->bias ? *op->bias : op->y,
-                     kv ? op->kv->kv.keys : op->y, kv ? op->kv->kv.values : op->y},
-        .push = &args,
-        .push_bytes = sizeof args,
-        .cost = 2.0 * shard->n_row * weight->n_col * n_col};
+    gab_dispatch dispatch = {.pipeline = {.shader = gab_shader_of_type(variant->shader, weight->type),
+                                          .n_binding = variant->pairs ? 8 : 6,
+                                          .spec = {[GAB_SPEC_LANES] = lanes,
+                                                   [GAB_SPEC_ROWS] = rows,
+                                                   [GAB_SPEC_COLS] = cols,
+                                                   [GAB_SPEC_DEPTH] = variant->depth}},
+                             .bindings = {context->step, shard->slice, shard->slice, op->x, op->y,
+                                          op->bias ? *op->bias : op->y, kv ? op->kv->kv.keys : op->y,
+                                          kv ? op->kv->kv.values : op->y},
+                             .push = &args,
+                             .push_bytes = sizeof args,
+                             .cost = 2.0 * shard->n_row * weight->n_col * n_col};
+    if (variant->needs & GAB_FEATURE_MATRIX) use_matrix(&context->recorder->vk->matrix, &dispatch.pipeline);
     if (kv) {
         args.k_offset = op->kv->k_offset;
         args.v_offset = op->kv->v_offset;

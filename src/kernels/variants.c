@@ -41,13 +41,15 @@ void gab_operation_name(gab_operation operation, char *name, size_t size) {
 
 const gab_variant *gab_variants(gab_operation operation, uint32_t *n) {
     const uint32_t g = group_of(operation);
+    const bool quantized = groups[g].n > 1 && gab_dtype_get((gab_dtype)(operation - groups[g].first))->block_size > 1;
     *n = *groups[g].n_variant;
+    while (!quantized && groups[g].variants[*n - 1].quantized) (*n)--;
     return groups[g].variants;
 }
 
 bool gab_variant_usable(const gab_vk *vk, const gab_variant *variant, bool exact) {
     return (vk->features & variant->needs) == variant->needs && !(exact && variant->error > 0) &&
-           gab_shaders[variant->shader].bytes > 0;
+           (variant->quantized || gab_shaders[variant->shader].bytes > 0);
 }
 
 const gab_variant *gab_variant_of(const gab_kernel_set *set, gab_operation operation) {
@@ -58,6 +60,7 @@ const gab_variant *gab_variant_of(const gab_kernel_set *set, gab_operation opera
 static void choose_family(const gab_vk *vk, bool lane, bool exact, gab_kernel_set *set) {
     const uint32_t subgroup = vk->info.subgroup_size;
     set->lane = lane;
+    set->matrix = vk->matrix;
     set->lanes = !lane ? 64 : subgroup >= 16 ? 16 : subgroup;
     for (gab_operation o = 0; o < GAB_OP_COUNT; o++) {
         uint32_t n, i = 0;

@@ -36,18 +36,21 @@ typedef struct gab_variant {
     uint32_t lanes;       /* invocations a group; 0: the set's */
     uint32_t rows[4]; /* weight rows a lane or a group; of MATVEC with 1, 2, 4 and 8 columns a group, else rows[0] */
     uint32_t cols;    /* columns a group, for more than 8 */
+    uint32_t depth;   /* weights of a row staged at once, where that varies */
+    bool quantized;   /* only for quantized weights; such variants stand last in a table */
 } gab_variant;
 
 typedef struct gab_kernel_set {
     bool lane;      /* the family of the operations without variants */
     uint32_t lanes; /* invocations a group of kernels that work for any number: the subgroup size for LANE, else 64 */
     uint8_t choice[GAB_OP_COUNT]; /* index into the operation's table */
+    gab_matrix_shape matrix;      /* of the device */
 } gab_kernel_set;
 
 /* "matvec_q8_0" */
 void gab_operation_name(gab_operation operation, char *name, size_t size);
 
-/* The operation's table. */
+/* The operation's table, as far as it is for the operation's weight type. */
 const gab_variant *gab_variants(gab_operation operation, uint32_t *n);
 
 /* Has the device what the variant needs? exact: and are its products f32? */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/threads.h"
+#include "vk/features.h"
 #include "vk/pipeline.h"
 #include "vk/probe.h"
 
@@ -137,17 +138,6 @@ const char *gab_device_kind_text(gab_device_kind kind) {
     return text[kind];
 }
 
-static bool has_extension(VkPhysicalDevice physical, const char *name) {
-    uint32_t n = 0;
-    bool found = false;
-    if (vkEnumerateDeviceExtensionProperties(physical, NULL, &n, NULL) != VK_SUCCESS) return false;
-    VkExtensionProperties *list = calloc(n ? n : 1, sizeof *list);
-    if (list && vkEnumerateDeviceExtensionProperties(physical, NULL, &n, list) >= 0)
-        for (uint32_t i = 0; i < n && !found; i++) found = strcmp(list[i].extensionName, name) == 0;
-    free(list);
-    return found;
-}
-
 /* The family for compute: one without graphics where there is one. -1: none. */
 static int compute_family(VkPhysicalDevice physical, VkQueueFamilyProperties *families, uint32_t *n) {
     int best = -1;
@@ -191,7 +181,7 @@ static void describe(VkPhysicalDevice physical, uint32_t index, gab_device_info 
         at += (size_t)snprintf(info->uuid + at, sizeof info->uuid - at, "%s%02x",
                                i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "", id.deviceUUID[i]);
 
-    bool has_budget = has_extension(physical, VK_EXT_MEMORY_BUDGET_EXTENSION_NAME);
+    bool has_budget = gab_has_extension(physical, VK_EXT_MEMORY_BUDGET_EXTENSION_NAME);
     if (has_budget) memory.pNext = &budget;
     vkGetPhysicalDeviceMemoryProperties2(physical, &memory);
     const VkPhysicalDeviceMemoryProperties *m = &memory.memoryProperties;
@@ -343,33 +333,17 @@ static void read_properties(gab_vk *vk) {
     if (vk->binding_bytes_max > vk->buffer_bytes_max) vk->binding_bytes_max = vk->buffer_bytes_max;
 }
 
-/* What variants of kernels may use: vk->features. */
-static void read_features(gab_vk *vk) {
-    VkPhysicalDeviceSubgroupProperties subgroup = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_PROPERTIES};
-    VkPhysicalDeviceProperties2 p = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2, .pNext = &subgroup};
-    VkPhysicalDeviceBufferDeviceAddressFeatures address = {
-        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_BUFFER_DEVICE_ADDRESS_FEATURES};
-    VkPhysicalDeviceFeatures2 f = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2, .pNext = &address};
-    vkGetPhysicalDeviceProperties2(vk->physical, &p);
-    vkGetPhysicalDeviceFeatures2(vk->physical, &f);
-    if (address.bufferDeviceAddress && f.features.shaderInt64 && vk->info.kind == GAB_DEVICE_CPU)
-        vk->features |= GAB_FEATURE_ADDRESS;
-    if ((subgroup.supportedOperations & VK_SUBGROUP_FEATURE_ARITHMETIC_BIT) &&
-        (subgroup.supportedStages & VK_SHADER_STAGE_COMPUTE_BIT) &&
-        (subgroup.subgroupSize == 4 || subgroup.subgroupSize == 8))
-        vk->features |= GAB_FEATURE_SUM;
-}
-
 static gab_status device_create(gab_vk *vk) {
-    const char *extensions[4];
+    const char *extensions[GAB_FEATURE_EXTENSION_MAX + 2];
     uint32_t n_extension = 0;
     float priority = 1.0f;
     const char *validate = getenv("GABBRO_VALIDATE");
+    gab_feature_chain chain;
 
     read_properties(vk);
-    read_features(vk);
-    vk->has_memory_budget = has_extension(vk->physical, VK_EXT_MEMORY_BUDGET_EXTENSION_NAME);
-    vk->has_pipeline_statistics = has_extension(vk->physical, VK_KHR_PIPELINE_EXECUTABLE_PROPERTIES_EXTENSION_NAME);
+    gab_features_read(vk);
+    vk->has_memory_budget = gab_has_extension(vk->physical, VK_EXT_MEMORY_BUDGET_EXTENSION_NAME);
+    vk->has_pipeline_statistics = gab_has_extension(vk->physical, VK_KHR_PIPELINE_EXECUTABLE_PROPERTIES_EXTENSION_NAME);
     if (vk->has_memory_budget) extensions[n_extension++] = VK_EXT_MEMORY_BUDGET_EXTENSION_NAME;
     VkPhysicalDevicePipelineExecutablePropertiesFeaturesKHR statistics = {
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PIPELINE_EXECUTABLE_PROPERTIES_FEATURES_KHR,
@@ -380,12 +354,8 @@ static gab_status device_create(gab_vk *vk) {
         extensions[n_extension++] = VK_KHR_PIPELINE_EXECUTABLE_PROPERTIES_EXTENSION_NAME;
         timeline.pNext = &statistics;
     }
-    VkPhysicalDeviceBufferDeviceAddressFeatures address = {
-        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_BUFFER_DEVICE_ADDRESS_FEATURES, .bufferDeviceAddress = VK_TRUE};
-    if (vk->features & GAB_FEATURE_ADDRESS) {
-        address.pNext = timeline.pNext;
-        timeline.pNext = &address;
-    }
+    gab_features_enable(vk, &timeline, &chain);
+    for (uint32_t i = 0; i < chain.n_extension; i++) extensions[n_extension++] = chain.extensions[i];
     VkPhysicalDeviceFeatures features = {.robustBufferAccess = validate && *validate && strcmp(validate, "0") != 0,
                                          .shaderInt64 = (vk->features & GAB_FEATURE_ADDRESS) != 0};
     VkDeviceQueueCreateInfo queues[2] = {{.sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO,
@@ -395,7 +365,7 @@ static gab_status device_create(gab_vk *vk) {
     queues[1] = queues[0];
     queues[1].queueFamilyIndex = vk->transfer_family;
     VkDeviceCreateInfo info = {.sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO,
-                               .pNext = &timeline,
+                               .pNext = chain.first,
                                .queueCreateInfoCount = vk->transfer_family == vk->queue_family ? 1 : 2,
                                .pQueueCreateInfos = queues,
                                .enabledExtensionCount = n_extension,

@@ -230,11 +230,16 @@ static gab_status compile(gab_pipeline_store *store, gab_pipeline *pipeline) {
         entries[i] = (VkSpecializationMapEntry){.constantID = i, .offset = 4 * i, .size = 4};
     VkSpecializationInfo spec = {
         .mapEntryCount = GAB_SPEC_COUNT, .pMapEntries = entries, .dataSize = sizeof key->spec, .pData = key->spec};
+    const VkPipelineShaderStageRequiredSubgroupSizeCreateInfo subgroup = {
+        .sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_REQUIRED_SUBGROUP_SIZE_CREATE_INFO,
+        .requiredSubgroupSize = key->subgroup};
     VkComputePipelineCreateInfo info = {
         .sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO,
         .flags = VK_PIPELINE_CREATE_DISPATCH_BASE |
                  (vk->has_pipeline_statistics ? VK_PIPELINE_CREATE_CAPTURE_STATISTICS_BIT_KHR : 0),
         .stage = {.sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO,
+                  .pNext = key->subgroup ? &subgroup : NULL,
+                  .flags = key->subgroup ? VK_PIPELINE_SHADER_STAGE_CREATE_REQUIRE_FULL_SUBGROUPS_BIT : 0,
                   .stage = VK_SHADER_STAGE_COMPUTE_BIT,
                   .module = store->modules[key->shader],
                   .pName = "main",
@@ -321,8 +326,8 @@ const gab_pipeline *gab_pipeline_at(const gab_pipeline_store *store, uint32_t i)
 }
 
 void gab_pipeline_describe(const gab_pipeline_key *key, char *text, size_t size) {
-    static const char *const names[GAB_SPEC_COUNT] = {"lanes",  "rows", "cols", "head_dim", "kv_f16",
-                                                      "decode", "m",    "n",    "k",        "kv_store"};
+    static const char *const names[GAB_SPEC_COUNT] = {"lanes", "rows", "cols", "head_dim", "kv_f16",    "decode",
+                                                      "m",     "n",    "k",    "kv_store", "subgroups", "depth"};
     int at = snprintf(text, size, "%s", gab_shaders[key->shader].name);
     for (int i = 0; i < GAB_SPEC_COUNT; i++)
         if (key->spec[i] && at > 0 && (size_t)at < size)

@@ -15,6 +15,7 @@
 typedef struct gab_pipeline_key {
     gab_shader_id shader;
     uint32_t n_binding;
+    uint32_t subgroup;             /* lanes that subgroups must have, all of them full; 0: as the driver likes */
     uint32_t spec[GAB_SPEC_COUNT]; /* by GAB_SPEC_*; 0 where the shader has no such constant */
 } gab_pipeline_key;
 

@@ -1,0 +1,119 @@
+// matmul_dot8.comp - as matmul_group.comp, for quantized weights, with integer products: 32 activations of a column become 8-bit
+// integers with a scale, four products are summed by one operation, and both scales are applied to the exact sum of a block in f32.
+// Grid: weight rows / ROWS, folded; z: columns / COLS.
+#version 450
+#extension GL_GOOGLE_include_directive : require
+#extension GL_EXT_control_flow_attributes : require
+#extension GL_EXT_spirv_intrinsics : require
+#include "args.h"
+
+layout(constant_id = GAB_SPEC_LANES) const uint LANES = 128;
+layout(constant_id = GAB_SPEC_ROWS) const uint ROWS = 64;
+layout(constant_id = GAB_SPEC_COLS) const uint COLS = 32;
+layout(local_size_x_id = GAB_SPEC_LANES) in;
+layout(push_constant, std430) uniform Push {
+    gab_matmul_args args;
+};
+#include "step.glsl"
+#include "weight.glsl"
+#include "matmul_epilogue.glsl"
+#include "matmul_tile.glsl"
+
+// OpSDot of SPV_KHR_integer_dot_product on words of four bytes: capabilities DotProduct, DotProductInput4x8BitPacked; the literal is
+// PackedVectorFormat4x8Bit.
+spirv_instruction(extensions = ["SPV_KHR_integer_dot_product"], capabilities = [6018, 6019], id = 4450)
+int dot_4x8(uint a, uint b, spirv_literal int packed_format);
+
+const uint DEPTH = 32; // a block: two vectors of 16 bytes
+const uint UNITS = DEPTH / WEIGHT_PART;
+const uint LANE_ROWS = ROWS * COLS / (4 * LANES);
+const uint ROW_LANES = ROWS / LANE_ROWS, COL_LANES = COLS / 4;
+shared uvec4 w_tile[ROWS * 2];
+shared uvec4 x_tile[COLS * 2];
+shared float w_scale[ROWS];
+shared float x_scale[COLS];
+
+#ifdef WEIGHT_Q4_0
+// Four nibbles less 8, as signed bytes: the high bit keeps a byte from borrowing from the next.
+uvec4 less_8(uvec4 nibbles) {
+    return ((nibbles & 0x0f0f0f0fu) | 0x80808080u) - 0x08080808u ^ 0x80808080u;
+}
+#endif
+
+void stage_weights(uint first_row, uint k0, uint lane) {
+    for (uint i = lane; i < ROWS * UNITS; i += LANES) {
+        uint row = i / UNITS, unit = i % UNITS, p = k0 / WEIGHT_PART + unit, from_row = tile_row(first_row + row);
+        bool inside = p < args.n_block;
+        uvec4 part = inside ? weight_part(from_row, p) : uvec4(0);
+        if (unit == 0) w_scale[row] = inside ? weight_scale(from_row, p) : 0.0;
+        uint swizzle = TILE_SWIZZLE(row, 2);
+#ifdef WEIGHT_Q4_0
+        w_tile[row * 2 + swizzle] = less_8(part);
+        w_tile[row * 2 + (1 ^ swizzle)] = less_8(part >> 4);
+#else
+        w_tile[row * 2 + (unit ^ swizzle)] = part;
+#endif
+    }
+}
+
+uint bytes_of(vec4 v) {
+    uvec4 q = uvec4(ivec4(round(v))) & 255u;
+    return q.x | q.y << 8 | q.z << 16 | q.w << 24;
+}
+
+void stage_columns(uint first_col, uint n_col, uint k0, uint lane) {
+    for (uint col = lane; col < COLS; col += LANES) {
+        vec4 v[DEPTH / 4];
+        float most = 0.0;
+        uint from = tile_column(first_col + col, n_col) + k0 / 4;
+        [[unroll]] for (uint q = 0; q < DEPTH / 4; q++) {
+            v[q] = x[from + q];
+            most = max(most, largest(v[q]));
+        }
+        float inverse = most > 1e-30 ? 127.0 / most : 0.0;
+        [[unroll]] for (uint h = 0; h < 2; h++)
+            x_tile[col * 2 + h] = uvec4(bytes_of(v[4 * h] * inverse), bytes_of(v[4 * h + 1] * inverse),
+                                        bytes_of(v[4 * h + 2] * inverse), bytes_of(v[4 * h + 3] * inverse));
+        x_scale[col] = most * (1.0 / 127.0);
+    }
+}
+
+void main() {
+    uint first_col = gl_WorkGroupID.z * COLS;
+    uint first_row = folded_group() * ROWS;
+    uint lane = gl_LocalInvocationID.x;
+    uint n_col = matmul_columns();
+    if (first_col >= n_col) return;
+    uint my_row = lane % ROW_LANES, my_col = lane / ROW_LANES; // rows my_row + ROW_LANES i, columns my_col + COL_LANES j
+    uint swizzle = TILE_SWIZZLE(my_row, 2);
+
+    vec4 sums[LANE_ROWS];
+    [[unroll]] for (uint i = 0; i < LANE_ROWS; i++) sums[i] = vec4(0.0);
+    for (uint k0 = 0; k0 < args.n_block * WEIGHT_PART; k0 += DEPTH) {
+        stage_weights(first_row, k0, lane);
+        stage_columns(first_col, n_col, k0, LANES - 1 - lane); // the others, where not all have weights to load
+        barrier();
+        int dots[LANE_ROWS * 4];
+        [[unroll]] for (uint i = 0; i < LANE_ROWS * 4; i++) dots[i] = 0;
+        [[unroll]] for (uint h = 0; h < 2; h++) {
+            uvec4 w[LANE_ROWS];
+            [[unroll]] for (uint i = 0; i < LANE_ROWS; i++) w[i] = w_tile[(my_row + ROW_LANES * i) * 2 + (h ^ swizzle)];
+            [[unroll]] for (uint j = 0; j < 4; j++) {
+                uvec4 v = x_tile[(my_col + COL_LANES * j) * 2 + h];
+                [[unroll]] for (uint i = 0; i < LANE_ROWS; i++)
+                    [[unroll]] for (uint k = 0; k < 4; k++) dots[4 * i + j] += dot_4x8(w[i][k], v[k], 0);
+            }
+        }
+        [[unroll]] for (uint i = 0; i < LANE_ROWS; i++)
+            [[unroll]] for (uint j = 0; j < 4; j++) {
+                float scale = w_scale[my_row + ROW_LANES * i] * x_scale[my_col + COL_LANES * j];
+                sums[i][j] = fma(float(dots[4 * i + j]), scale, sums[i][j]);
+            }
+        barrier();
+    }
+    [[unroll]] for (uint i = 0; i < LANE_ROWS; i++)
+        [[unroll]] for (uint j = 0; j < 4; j++) {
+            uint row = first_row + my_row + ROW_LANES * i, col = first_col + my_col + COL_LANES * j;
+            if (row < args.n_row && col < n_col) matmul_store(row, col, sums[i][j]);
+        }
+}

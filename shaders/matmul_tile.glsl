@@ -1,0 +1,36 @@
+// matmul_tile.glsl - what the matrix-matrix kernels share: a group of LANES invocations computes ROWS weight rows by COLS columns.
+// Both are staged through shared memory, DEPTH weights of a row at a time. Binding 3.
+#ifndef GAB_MATMUL_TILE_GLSL
+#define GAB_MATMUL_TILE_GLSL
+
+layout(std430, binding = 3) readonly buffer X {
+    vec4 x[];
+};
+
+// Bits of rows of VECTORS 16-byte vectors: neighbouring rows begin in different banks. Rows 8 apart agree in it.
+#define TILE_SWIZZLE(row, vectors) ((row) * (vectors) / 8 & ((vectors) - 1))
+
+// The weight row and the column that an invocation loads: beyond the last, the last again.
+uint tile_row(uint row) {
+    return min(row, args.n_row - 1);
+}
+
+uint tile_column(uint col, uint n_col) {
+    return min(col, n_col - 1) * (args.x_stride / 4);
+}
+
+float largest(vec4 v) {
+    vec4 a = abs(v);
+    return max(max(a.x, a.y), max(a.z, a.w));
+}
+
+float power_of_two(int e) {
+    return uintBitsToFloat(uint(127 + e) << 23);
+}
+
+// The e by whose power of two a magnitude must be multiplied to come below 2^limit.
+int scale_exponent(float magnitude, int limit) {
+    return clamp(126 + limit - int(floatBitsToUint(magnitude) >> 23), -126, 126);
+}
+
+#endif
