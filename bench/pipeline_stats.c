@@ -4,7 +4,9 @@
  *
  *     bench/pipeline_stats [-d DEVICE] [--variant lane|group] [--quiet] [--json] [--main] [--assembly]
  *
- * Exit status 1 when a pipeline does not compile or spills. --quiet prints the closing line and what is wrong alone;
+ * Exit status 1 when a pipeline does not compile, or one of those chosen by rule spills; other variants that spill are
+ * marked as rejected, for they are not taken on the device (plan/autotune.h). --quiet prints the closing line and what
+ * is wrong alone;
  * --json everything that the driver says. --main takes only the kernels that bench/chips compares: products of 1 and of
  * 128 columns, attention with heads of 64. --assembly compiles one after another and names each on standard error
  * behind what the driver's own debugging output (RADV_DEBUG=asm,nocache; INTEL_DEBUG=cs; NAK_DEBUG=print) says of it.
@@ -80,7 +82,8 @@ static void request_rest(const gab_kernel_context *c, const uint32_t *head_dims,
     gab_sample_record(c, &sample);
 }
 
-static gab_status request_all(gab_vk *vk, gab_kernel_set set, bool main_only) {
+/* Those of the chosen set first, *n_chosen of them, then those of the variants that may take their place. */
+static gab_status request_all(gab_vk *vk, gab_kernel_set set, bool main_only, uint32_t *n_chosen) {
     static const uint32_t all_rows[] = {1, 2, 4, 8, 32, 128}, all_head_dims[] = {16, 32, 64, 80, 96, 128, 256};
     static const uint32_t main_rows[] = {1, 128}, main_head_dims[] = {64};
     const uint32_t *rows = main_only ? main_rows : all_rows, *head_dims = main_only ? main_head_dims : all_head_dims;
@@ -88,13 +91,19 @@ static gab_status request_all(gab_vk *vk, gab_kernel_set set, bool main_only) {
     const size_t n_head_dim = main_only ? 1 : sizeof all_head_dims / sizeof *all_head_dims;
     gab_recorder recorder = {.vk = vk};
     for (size_t r = 0; r < n_row; r++) {
+        const gab_kernel_context c = {.recorder = &recorder, .set = set, .n_row = rows[r], .n_out = rows[r]};
+        for (uint32_t type = 0; type < GAB_DTYPE_COUNT; type++) request_product(&c, type);
+        for (size_t d = 0; d < n_head_dim; d++) request_attention(&c, head_dims[d]);
+        if (!main_only) request_rest(&c, head_dims, n_head_dim);
+    }
+    *n_chosen = gab_pipeline_count(vk->pipelines);
+    for (size_t r = 0; r < n_row; r++) {
         gab_kernel_context c = {.recorder = &recorder, .set = set, .n_row = rows[r], .n_out = rows[r]};
         for (uint32_t type = 0; type < GAB_DTYPE_COUNT; type++)
             request_variants(&c, gab_matmul_operation((gab_dtype)type, rows[r]), request_product, type);
         for (size_t d = 0; d < n_head_dim; d++)
             request_variants(&c, gab_attention_is_decode(&c) ? GAB_OP_ATTENTION_DECODE : GAB_OP_ATTENTION_PREFILL,
                              request_attention, head_dims[d]);
-        if (!main_only) request_rest(&c, head_dims, n_head_dim);
     }
     return recorder.status;
 }
@@ -113,14 +122,14 @@ static gab_status compile_in_turn(gab_vk *vk) {
 
 /* ---- what the driver says ---- */
 
-static void print_executable(const char *name, const gab_executable *e) {
+static void print_executable(const char *name, const gab_executable *e, bool chosen) {
     printf("%-56s %5u", name, e->subgroup_size);
     for (int c = 0; c < GAB_STATISTIC_COUNT; c++)
         if (e->known[c])
             printf(" %8.0f", e->values[c]);
         else
             printf(" %8s", "-");
-    printf("%s\n", e->spills ? "  SPILLS" : "");
+    printf("%s\n", !e->spills ? "" : chosen ? "  SPILLS" : "  rejected: spills");
 }
 
 static cJSON *json_of_executable(const gab_executable *e) {
@@ -145,7 +154,7 @@ static cJSON *json_of_pipeline(const gab_pipeline_key *key, const char *name, co
 }
 
 /* Reports a pipeline's executables (some drivers have several): a row each, or into `rows`; false when one spills. */
-static bool report(gab_vk *vk, const gab_pipeline *pipeline, bool quiet, cJSON *rows) {
+static bool report(gab_vk *vk, const gab_pipeline *pipeline, bool chosen, bool quiet, cJSON *rows) {
     char name[160];
     gab_executable executables[GAB_EXECUTABLE_MAX];
     const uint32_t n = gab_pipeline_executables(vk, pipeline->pipeline, executables);
@@ -153,9 +162,13 @@ static bool report(gab_vk *vk, const gab_pipeline *pipeline, bool quiet, cJSON *
     gab_pipeline_describe(&pipeline->key, name, sizeof name);
     for (uint32_t i = 0; i < n; i++) {
         good = good && !executables[i].spills;
-        if (!rows && (!quiet || executables[i].spills)) print_executable(name, &executables[i]);
+        if (!rows && (!quiet || executables[i].spills)) print_executable(name, &executables[i], chosen);
     }
-    if (rows) cJSON_AddItemToArray(rows, json_of_pipeline(&pipeline->key, name, executables, n));
+    if (rows) {
+        cJSON *row = json_of_pipeline(&pipeline->key, name, executables, n);
+        cJSON_AddBoolToObject(row, "rejected", !good && !chosen);
+        cJSON_AddItemToArray(rows, row);
+    }
     return good;
 }
 
@@ -165,13 +178,14 @@ static void print_head(const gab_vk *vk) {
     putchar('\n');
 }
 
-/* Reports all; the number that spill. */
-static uint32_t report_all(gab_vk *vk, bool quiet, bool json) {
-    uint32_t n_bad = 0;
+/* Reports all; the number of chosen ones that spill. Others that spill are not taken on this device: rejected. */
+static uint32_t report_all(gab_vk *vk, uint32_t n_chosen, bool quiet, bool json) {
+    uint32_t n_bad = 0, n_rejected = 0;
     cJSON *all = json ? cJSON_CreateObject() : NULL, *rows = cJSON_AddArrayToObject(all, "pipelines");
     if (!json && !quiet && vk->has_pipeline_statistics) print_head(vk);
     for (uint32_t i = 0; i < gab_pipeline_count(vk->pipelines); i++)
-        n_bad += !report(vk, gab_pipeline_at(vk->pipelines, i), quiet, rows);
+        *(i < n_chosen ? &n_bad : &n_rejected) +=
+            !report(vk, gab_pipeline_at(vk->pipelines, i), i < n_chosen, quiet, rows);
     if (json) {
         cJSON_AddStringToObject(all, "device", vk->info.name);
         cJSON_AddStringToObject(all, "driver", vk->info.driver);
@@ -181,7 +195,8 @@ static uint32_t report_all(gab_vk *vk, bool quiet, bool json) {
         cJSON_Delete(all);
         return n_bad;
     }
-    printf("%s: %u pipelines compiled, %u spill%s\n", vk->info.name, gab_pipeline_count(vk->pipelines), n_bad,
+    printf("%s: %u pipelines compiled, %u of the %u chosen spill, %u others are rejected because they do%s\n",
+           vk->info.name, gab_pipeline_count(vk->pipelines), n_bad, n_chosen, n_rejected,
            vk->has_pipeline_statistics ? "" : " (the driver gives no statistics)");
     return n_bad;
 }
@@ -213,12 +228,12 @@ int main(int argc, char **argv) {
                         "[--assembly]\n");
         return 2;
     }
-    uint32_t n_bad = 0;
+    uint32_t n_bad = 0, n_chosen = 0;
     gab_status status = gab_vk_create(device, &log, &vk);
     if (status == GAB_OK) status = gab_kernel_set_choose(vk, variant, false, &set);
-    if (status == GAB_OK) status = request_all(vk, set, main_only);
+    if (status == GAB_OK) status = request_all(vk, set, main_only, &n_chosen);
     if (status == GAB_OK) status = assembly ? compile_in_turn(vk) : gab_pipeline_compile_requested(vk->pipelines);
-    if (status == GAB_OK) n_bad = report_all(vk, quiet, json);
+    if (status == GAB_OK) n_bad = report_all(vk, n_chosen, quiet, json);
     gab_vk_destroy(&vk);
     return status == GAB_OK && n_bad == 0 ? 0 : 1;
 }
