@@ -90,6 +90,10 @@ static void check_variant(gab_vk *vk, gab_kernel_set set, const gab_matmul_check
     gab_test_release(vk);
 }
 
+void gab_matmul_check_chosen(gab_vk *vk, gab_kernel_set set, const gab_matmul_check *check) {
+    check_variant(vk, set, check, gab_variant_of(&set, gab_matmul_operation(check->type, check->n_plan)));
+}
+
 void gab_matmul_check_run(gab_vk *vk, gab_kernel_set set, const gab_matmul_check *check) {
     const gab_operation operation = gab_matmul_operation(check->type, check->n_plan);
     uint32_t n;

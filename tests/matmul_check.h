@@ -21,9 +21,12 @@ typedef struct gab_matmul_check {
     double piece_cost; /* of the recorder */
 } gab_matmul_check;
 
-/* Also checks that nothing is written beyond the step's columns and the weights' rows. The rows of x that fill the plan
- * up to a multiple of 32 are not-a-number. */
+/* With every usable variant of the set's family. Also checks that nothing is written beyond the step's columns and the
+ * weights' rows. The rows of x that fill the plan up to a multiple of 32 are not-a-number. */
 void gab_matmul_check_run(gab_vk *vk, gab_kernel_set set, const gab_matmul_check *check);
+
+/* With the set's choice alone. */
+void gab_matmul_check_chosen(gab_vk *vk, gab_kernel_set set, const gab_matmul_check *check);
 
 /* The same column of x at every index of 1 to 8 columns gives the same bits. */
 void gab_matmul_check_columns(gab_vk *vk, gab_kernel_set set, gab_dtype type, uint32_t n_row, uint32_t n_col);

@@ -74,7 +74,7 @@ static void several(const char *device) {
             for (int i = 0; i < N_SESSION; i++) gab_test_turn(sessions[i], NULL, 0, N);
         if (round == 1) { /* a shape of two rows */
             pthread_mutex_lock(&engine->lock);
-            const gab_plan_shape two = gab_plan_shape_for(&engine->plans, 2, 2, 320, false);
+            const gab_plan_shape two = gab_plan_shape_for(&engine->plans, 2, 2, 100 + N, false);
             gab_plan *plan;
             CHECK_OK(gab_plan_get(&engine->plans, &two, &plan));
             pthread_mutex_unlock(&engine->lock);

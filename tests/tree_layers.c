@@ -154,15 +154,18 @@ GAB_TEST(cli_uses_the_public_header) {
 /* ---- stems
  * ----------------------------------------------------------------------------------------------------------- */
 
-/* A file of the whole stem, or of the stem without its last word: matvec_lane and matvec_group are variants of matvec.
+/* A file of the whole stem, or of the stem without its last words: attention_prefill_group is a variant of attention.
  */
 static bool exists_for_stem(const char *folder, const char *prefix, const char *stem) {
     char file[256];
     snprintf(file, sizeof file, "%s%s.c", prefix, stem);
     if (exists(folder, file)) return true;
-    const char *last_word = strrchr(stem, '_');
-    snprintf(file, sizeof file, "%s%.*s.c", prefix, last_word ? (int)(last_word - stem) : 0, stem);
-    return last_word && exists(folder, file);
+    for (size_t n = strlen(stem); n > 0; n--) {
+        if (stem[n] != '_') continue;
+        snprintf(file, sizeof file, "%s%.*s.c", prefix, (int)n, stem);
+        if (exists(folder, file)) return true;
+    }
+    return false;
 }
 
 static void check_stem(const char *path) {

@@ -44,7 +44,7 @@ GAB_TEST(pieces_are_counted) {
     for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) {
         check.piece_cost = expected[i].divisor > 0 ? cost / expected[i].divisor : 0;
         uint64_t before = calls.get("vkCmdDispatchBase") + calls.get("vkCmdDispatch");
-        gab_matmul_check_run(vk, set, &check);
+        gab_matmul_check_chosen(vk, set, &check);
         uint64_t n = calls.get("vkCmdDispatchBase") + calls.get("vkCmdDispatch") - before;
         if (n < expected[i].least || n > expected[i].most)
             FAIL("cost / %g: %d dispatches, expected %d to %d", expected[i].divisor, (int)n, (int)expected[i].least,
