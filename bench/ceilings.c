@@ -7,37 +7,51 @@
 #include "ceiling_f16.h"
 #include "ceiling_f32.h"
 #include "ceiling_read.h"
+#include "ceiling_read_address.h"
 #include "vk/pipeline.h"
 
 enum { CACHED_BYTES = 1 << 20, SPEC_MAX = 3, VECTOR = 16 };
 
+typedef enum how { OWN, UNIFORM, ACROSS } how; /* ceiling_read.comp */
+
+/* A shader, by what it measures: operations a step and component; 0: it reads. */
+typedef struct shader_code {
+    const uint32_t *words;
+    size_t bytes;
+    uint32_t needs; /* GAB_FEATURE_* */
+    double weight;
+} shader_code;
+
+#define CODE(name, ...)                                                                                                \
+    { gab_spirv_ceiling_##name, sizeof gab_spirv_ceiling_##name, __VA_ARGS__ }
+static const shader_code read_code = CODE(read, 0, 0), read_address_code = CODE(read_address, GAB_FEATURE_ADDRESS, 0),
+                         f32_code = CODE(f32, 0, 2), f16_code = CODE(f16, GAB_FEATURE_F16, 2),
+                         dot_code = CODE(dot, GAB_FEATURE_INT_DOT, 8);
+
 static const struct {
     const char *name, *unit;
-    const uint32_t *code; /* of its shader; NULL: not of one */
-    size_t code_bytes;
-    uint32_t needs; /* GAB_FEATURE_* */
-    double weight;  /* operations a step and component; 0: it reads */
+    const shader_code *arithmetic; /* NULL: another kind */
 } kinds[BENCH_CEILING_COUNT] = {
-    [BENCH_CEILING_READ] = {"read, memory", "GB/s", gab_spirv_ceiling_read, sizeof gab_spirv_ceiling_read},
-    [BENCH_CEILING_CACHED] = {"read, cached", "GB/s", gab_spirv_ceiling_read, sizeof gab_spirv_ceiling_read},
-    [BENCH_CEILING_F32] = {"f32 multiply-add", "GFLOP/s", gab_spirv_ceiling_f32, sizeof gab_spirv_ceiling_f32, 0, 2},
-    [BENCH_CEILING_F16] = {"f16 multiply-add", "GFLOP/s", gab_spirv_ceiling_f16, sizeof gab_spirv_ceiling_f16,
-                           GAB_FEATURE_F16, 2},
-    [BENCH_CEILING_DOT] = {"8-bit dot product", "Gop/s", gab_spirv_ceiling_dot, sizeof gab_spirv_ceiling_dot,
-                           GAB_FEATURE_INT_DOT, 8},
+    [BENCH_CEILING_READ] = {"read, memory", "GB/s"},
+    [BENCH_CEILING_CACHED] = {"read, cached", "GB/s"},
+    [BENCH_CEILING_F32] = {"f32 multiply-add", "GFLOP/s", &f32_code},
+    [BENCH_CEILING_F16] = {"f16 multiply-add", "GFLOP/s", &f16_code},
+    [BENCH_CEILING_DOT] = {"8-bit dot product", "Gop/s", &dot_code},
     [BENCH_CEILING_DISPATCH] = {"dispatch and barrier", "us"},
     [BENCH_CEILING_SUBMIT] = {"submit and wait", "us"},
 };
 
-/* A shape of a ceiling's kernel: reads of lanes, loads and uniform, arithmetic of lanes and chains. The first ones are
- * for GPUs, the others for CPU drivers. turns is small enough for llvmpipe, which ends loops after 65535 turns. */
+/* A shape of a ceiling's kernel: of reads lanes, loads and how, of arithmetic lanes and chains. The first ones are for
+ * GPUs, the others for CPU drivers. turns is small enough for llvmpipe, which ends loops after 65535 turns. */
 typedef struct shape {
     uint32_t spec[SPEC_MAX];
     uint32_t turns;
 } shape;
 
-static const shape read_shapes[] = {{{64, 4}, 16}, {{64, 8}, 32}, {{256, 2}, 8},     {{256, 4}, 16},
-                                    {{8, 4}, 256}, {{8, 16}, 64}, {{4, 32, 1}, 512}, {{1, 16, 1}, 2048}};
+static const shape read_shapes[] = {{{64, 4}, 16},         {{64, 8}, 32},          {{256, 2}, 8},
+                                    {{256, 4}, 16},        {{8, 16}, 64},          {{4, 32, UNIFORM}, 512},
+                                    {{8, 8, ACROSS}, 256}, {{8, 16, ACROSS}, 512}, {{8, 32, ACROSS}, 64},
+                                    {{8, 64, ACROSS}, 64}};
 static const shape arithmetic_shapes[] = {{{64, 2}, 512}, {{64, 4}, 512}, {{256, 4}, 512},
                                           {{8, 2}, 4096}, {{8, 3}, 4096}, {{8, 4}, 4096}};
 
@@ -45,6 +59,7 @@ typedef struct kernel {
     gab_vk *vk;
     const bench_pool *pool;
     bench_ceiling_id id;
+    const shader_code *code;
     const shape *shape;
     VkShaderModule module;
     VkPipelineLayout layout;
@@ -60,17 +75,15 @@ typedef struct kernel {
 
 static gab_status pipeline_create(kernel *k, const gab_pipeline *like) {
     gab_vk *vk = k->vk;
-    const bool reads = kinds[k->id].weight <= 0;
     VkSpecializationMapEntry entries[SPEC_MAX];
     for (uint32_t i = 0; i < SPEC_MAX; i++)
         entries[i] = (VkSpecializationMapEntry){.constantID = i, .offset = 4 * i, .size = 4};
-    const VkSpecializationInfo spec = {.mapEntryCount = reads ? SPEC_MAX : 2,
+    const VkSpecializationInfo spec = {.mapEntryCount = kinds[k->id].arithmetic ? 2 : SPEC_MAX,
                                        .pMapEntries = entries,
                                        .dataSize = sizeof k->shape->spec,
                                        .pData = k->shape->spec};
-    const VkShaderModuleCreateInfo module = {.sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO,
-                                             .codeSize = kinds[k->id].code_bytes,
-                                             .pCode = kinds[k->id].code};
+    const VkShaderModuleCreateInfo module = {
+        .sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO, .codeSize = k->code->bytes, .pCode = k->code->words};
     GAB_VK_TRY(vk, vk->fn.vkCreateShaderModule(vk->device, &module, NULL, &k->module));
     const VkComputePipelineCreateInfo info = {.sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO,
                                               .stage = {.sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO,
@@ -118,17 +131,23 @@ static void record(const void *user, gab_recorder *recorder, uint32_t i) {
     const kernel *k = user;
     gab_vk *vk = k->vk;
     const uint64_t bytes = k->id == BENCH_CEILING_READ ? k->pool->buffers[0].size : CACHED_BYTES;
-    const union {
-        uint32_t u;
-        float f;
-    } read[3] = {{.u = (uint32_t)(bytes / VECTOR) - 1}, {.u = k->shape->turns}},
-      arithmetic[3] = {{.u = k->shape->turns}, {.f = 0.999f}, {.f = 0.001f}};
     (void)i;
     if (recorder->status != GAB_OK) return;
     vk->fn.vkCmdBindPipeline(recorder->cmd, VK_PIPELINE_BIND_POINT_COMPUTE, k->pipeline);
-    vk->fn.vkCmdPushConstants(recorder->cmd, k->layout, VK_SHADER_STAGE_COMPUTE_BIT, 0, sizeof read,
-                              kinds[k->id].weight > 0 ? arithmetic : read);
     for (uint32_t b = 0; b < k->n_set; b++) {
+        const uint64_t address = k->pool->buffers[b].address;
+        const struct {
+            uint32_t mask, turns, address_low, address_high;
+        } read = {(uint32_t)(bytes / VECTOR) - 1, k->shape->turns, (uint32_t)address, (uint32_t)(address >> 32)};
+        const struct {
+            uint32_t turns;
+            float a, b;
+        } arithmetic = {k->shape->turns, 0.999f, 0.001f};
+        if (k->code->weight > 0)
+            vk->fn.vkCmdPushConstants(recorder->cmd, k->layout, VK_SHADER_STAGE_COMPUTE_BIT, 0, sizeof arithmetic,
+                                      &arithmetic);
+        else
+            vk->fn.vkCmdPushConstants(recorder->cmd, k->layout, VK_SHADER_STAGE_COMPUTE_BIT, 0, sizeof read, &read);
         vk->fn.vkCmdBindDescriptorSets(recorder->cmd, VK_PIPELINE_BIND_POINT_COMPUTE, k->layout, 0, 1, &k->set[b], 0,
                                        NULL);
         vk->fn.vkCmdDispatch(recorder->cmd, k->groups[0], k->groups[1], 1);
@@ -138,13 +157,16 @@ static void record(const void *user, gab_recorder *recorder, uint32_t i) {
 /* Groups and amount: each buffer once, the cached part 64 times, or a few milliseconds of multiply-adds. */
 static void size(kernel *k) {
     const uint32_t *spec = k->shape->spec;
-    if (kinds[k->id].weight > 0) {
+    if (k->code->weight > 0) {
         const uint32_t n = k->vk->info.kind == GAB_DEVICE_CPU ? 4096 / spec[0] : 1 << 20;
         gab_grid_fold(n / spec[0] + 64, k->groups);
-        k->amount = kinds[k->id].weight * 4 * 8 * spec[0] * spec[1] * k->shape->turns * k->groups[0] * k->groups[1];
+        k->amount = k->code->weight * 4 * 8 * spec[0] * spec[1] * k->shape->turns * k->groups[0] * k->groups[1];
         return;
     }
-    const uint64_t group_bytes = (uint64_t)VECTOR * (spec[2] ? 1 : spec[0]) * spec[1] * k->shape->turns;
+    const uint32_t turn_bytes = spec[1] * (spec[2] == UNIFORM  ? VECTOR
+                                           : spec[2] == ACROSS ? 4 * spec[0]
+                                                               : VECTOR * spec[0]);
+    const uint64_t group_bytes = (uint64_t)turn_bytes * k->shape->turns;
     const uint64_t bytes = k->id == BENCH_CEILING_READ ? k->pool->buffers[0].size : 64ull * CACHED_BYTES;
     gab_grid_fold(bytes / group_bytes, k->groups);
     k->amount = (double)(k->n_set * bytes);
@@ -158,16 +180,25 @@ static void keep_better(bench_ceiling *best, const kernel *k, const bench_time *
     best->value = value;
     best->least = amount / time->most * 1e-6;
     best->most = amount / time->least * 1e-6;
-    if (kinds[k->id].weight > 0)
+    if (k->code->weight > 0)
         snprintf(best->shape, sizeof best->shape, "%u lanes, %u vectors of 4", spec[0], spec[1]);
     else
-        snprintf(best->shape, sizeof best->shape, "%u lanes, %u loads%s", spec[0], spec[1], spec[2] ? ", uniform" : "");
+        snprintf(best->shape, sizeof best->shape, "%u lanes, %u loads%s", spec[0], spec[1],
+                 spec[2] == UNIFORM  ? ", uniform"
+                 : spec[2] == ACROSS ? ", across"
+                                     : "");
 }
 
 static gab_status measure_shape(gab_vk *vk, const bench_pool *pool, bench_ceiling_id id, const shape *s, uint32_t n_run,
                                 bench_ceiling *best) {
+    const shader_code *code = kinds[id].arithmetic   ? kinds[id].arithmetic
+                              : s->spec[2] == ACROSS ? &read_address_code
+                                                     : &read_code;
+    if ((vk->features & code->needs) != code->needs ||
+        s->spec[0] > vk->properties.limits.maxComputeWorkGroupInvocations)
+        return GAB_OK;
     gab_status status;
-    kernel k = {.vk = vk, .pool = pool, .id = id, .shape = s};
+    kernel k = {.vk = vk, .pool = pool, .id = id, .code = code, .shape = s};
     const bench_work work = {record, &k};
     bench_time time;
     const gab_pipeline *like;
@@ -226,11 +257,10 @@ gab_status bench_ceilings_measure(gab_vk *vk, const bench_pool *pool, uint32_t n
     const uint32_t n_arithmetic = sizeof arithmetic_shapes / sizeof *arithmetic_shapes;
     for (int i = 0; i < BENCH_CEILING_COUNT; i++) {
         ceilings[i] = (bench_ceiling){.name = kinds[i].name, .unit = kinds[i].unit};
-        if (!kinds[i].code || (vk->features & kinds[i].needs) != kinds[i].needs) continue;
-        const shape *shapes = kinds[i].weight > 0 ? arithmetic_shapes : read_shapes;
-        for (uint32_t s = 0; s < (kinds[i].weight > 0 ? n_arithmetic : n_read); s++)
-            if (shapes[s].spec[0] <= vk->properties.limits.maxComputeWorkGroupInvocations)
-                GAB_TRY(measure_shape(vk, pool, (bench_ceiling_id)i, &shapes[s], n_run, &ceilings[i]));
+        if (i == BENCH_CEILING_DISPATCH || i == BENCH_CEILING_SUBMIT) continue;
+        const shape *shapes = kinds[i].arithmetic ? arithmetic_shapes : read_shapes;
+        for (uint32_t s = 0; s < (kinds[i].arithmetic ? n_arithmetic : n_read); s++)
+            GAB_TRY(measure_shape(vk, pool, (bench_ceiling_id)i, &shapes[s], n_run, &ceilings[i]));
     }
     return measure_latencies(vk, n_run, ceilings);
 }

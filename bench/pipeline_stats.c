@@ -2,14 +2,15 @@
  * pipeline_stats.c - compiles every pipeline that a device may be given, of all variants of its family, and prints what
  * its driver says of each: registers, spills, instructions, cycles, occupancy. Works on drivers that execute nothing.
  *
- *     bench/pipeline_stats [-d DEVICE] [--variant lane|group] [--quiet] [--json] [--main] [--assembly]
+ *     bench/pipeline_stats [-d DEVICE] [--variant lane|group] [--quiet] [--json] [--main] [--chosen] [--assembly]
  *
  * Exit status 1 when a pipeline does not compile, or one of those chosen by rule spills; other variants that spill are
  * marked as rejected, for they are not taken on the device (plan/autotune.h). --quiet prints the closing line and what
  * is wrong alone;
  * --json everything that the driver says. --main takes only the kernels that bench/chips compares: products of 1 and of
- * 128 columns, attention with heads of 64. --assembly compiles one after another and names each on standard error
- * behind what the driver's own debugging output (RADV_DEBUG=asm,nocache; INTEL_DEBUG=cs; NAK_DEBUG=print) says of it.
+ * 128 columns, attention with heads of 64; --chosen only the variants chosen by rule. --assembly compiles one after
+ * another and names each on standard error behind what the driver's own debugging output (RADV_DEBUG=asm,nocache;
+ * INTEL_DEBUG=cs; NAK_DEBUG=print) says of it.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -83,7 +84,7 @@ static void request_rest(const gab_kernel_context *c, const uint32_t *head_dims,
 }
 
 /* Those of the chosen set first, *n_chosen of them, then those of the variants that may take their place. */
-static gab_status request_all(gab_vk *vk, gab_kernel_set set, bool main_only, uint32_t *n_chosen) {
+static gab_status request_all(gab_vk *vk, gab_kernel_set set, bool main_only, bool chosen_only, uint32_t *n_chosen) {
     static const uint32_t all_rows[] = {1, 2, 4, 8, 32, 128}, all_head_dims[] = {16, 32, 64, 80, 96, 128, 256};
     static const uint32_t main_rows[] = {1, 128}, main_head_dims[] = {64};
     const uint32_t *rows = main_only ? main_rows : all_rows, *head_dims = main_only ? main_head_dims : all_head_dims;
@@ -97,7 +98,7 @@ static gab_status request_all(gab_vk *vk, gab_kernel_set set, bool main_only, ui
         if (!main_only) request_rest(&c, head_dims, n_head_dim);
     }
     *n_chosen = gab_pipeline_count(vk->pipelines);
-    for (size_t r = 0; r < n_row; r++) {
+    for (size_t r = 0; r < n_row && !chosen_only; r++) {
         gab_kernel_context c = {.recorder = &recorder, .set = set, .n_row = rows[r], .n_out = rows[r]};
         for (uint32_t type = 0; type < GAB_DTYPE_COUNT; type++)
             request_variants(&c, gab_matmul_operation((gab_dtype)type, rows[r]), request_product, type);
@@ -206,15 +207,19 @@ int main(int argc, char **argv) {
     const gab_log log = {print_log, NULL};
     gab_vk *vk = NULL;
     gab_kernel_set set;
-    bool quiet = false, json = false, main_only = false, assembly = false, usage = false;
+    bool quiet = false, json = false, main_only = false, chosen_only = false, assembly = false, usage = false;
     const struct {
         const char *name;
         bool *value;
-    } flags[] = {{"--quiet", &quiet}, {"--json", &json}, {"--main", &main_only}, {"--assembly", &assembly}};
+    } flags[] = {{"--quiet", &quiet},
+                 {"--json", &json},
+                 {"--main", &main_only},
+                 {"--chosen", &chosen_only},
+                 {"--assembly", &assembly}};
     for (int i = 1; i < argc; i++) {
         size_t f = 0;
-        while (f < 4 && strcmp(argv[i], flags[f].name) != 0) f++;
-        if (f < 4)
+        while (f < 5 && strcmp(argv[i], flags[f].name) != 0) f++;
+        if (f < 5)
             *flags[f].value = true;
         else if (strcmp(argv[i], "-d") == 0 && i + 1 < argc)
             device = argv[++i];
@@ -225,13 +230,13 @@ int main(int argc, char **argv) {
     }
     if (usage) {
         fprintf(stderr, "usage: pipeline_stats [-d DEVICE] [--variant lane|group] [--quiet] [--json] [--main] "
-                        "[--assembly]\n");
+                        "[--chosen] [--assembly]\n");
         return 2;
     }
     uint32_t n_bad = 0, n_chosen = 0;
     gab_status status = gab_vk_create(device, &log, &vk);
     if (status == GAB_OK) status = gab_kernel_set_choose(vk, variant, false, &set);
-    if (status == GAB_OK) status = request_all(vk, set, main_only, &n_chosen);
+    if (status == GAB_OK) status = request_all(vk, set, main_only, chosen_only, &n_chosen);
     if (status == GAB_OK) status = assembly ? compile_in_turn(vk) : gab_pipeline_compile_requested(vk->pipelines);
     if (status == GAB_OK) n_bad = report_all(vk, n_chosen, quiet, json);
     gab_vk_destroy(&vk);
