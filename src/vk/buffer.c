@@ -60,7 +60,8 @@ gab_status gab_buffer_create_unset(gab_vk *vk, gab_memory_kind kind, uint64_t si
     }
     VkMemoryAllocateInfo allocate = {.sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_INFO,
                                      .pNext = addressed ? &flags : NULL,
-                                     .allocationSize = need.size,
+                                     /* at addresses, lavapipe may read a turn past the end of a loop */
+                                     .allocationSize = need.size + (addressed ? 4096 : 0),
                                      .memoryTypeIndex = (uint32_t)type};
     result = vk->fn.vkAllocateMemory(vk->device, &allocate, NULL, &buffer->memory);
     if (result == VK_ERROR_OUT_OF_DEVICE_MEMORY || result == VK_ERROR_OUT_OF_HOST_MEMORY) {
