@@ -26,6 +26,13 @@ const uint32_t gab_attention_decode_n_variant =
 
 /* rows: of a tile, with a head_dim of 128 at most. */
 const gab_variant gab_attention_prefill_variants[] = {
+    {.name = "across",
+     .shader = GAB_SHADER_ATTENTION_PREFILL_ACROSS,
+     .lane = true,
+     .across = true,
+     .rows = {2},
+     .cols = 4,
+     .needs = GAB_FEATURE_ADDRESS | GAB_FEATURE_SHUFFLE | GAB_FEATURE_HALVES},
     {.name = "lane", .shader = GAB_SHADER_ATTENTION_LANE, .lane = true},
     {.name = "tiled_32", .shader = GAB_SHADER_ATTENTION_PREFILL_GROUP, .lanes = 128, .rows = {32}},
     {.name = "tiled_16", .shader = GAB_SHADER_ATTENTION_PREFILL_GROUP, .lanes = 64, .rows = {16}},
@@ -48,9 +55,9 @@ static uint32_t lane_lanes(const gab_kernel_set *set) {
 }
 
 uint32_t gab_attention_rows_max(const gab_kernel_set *set, uint32_t depth) {
-    const uint32_t lane_depth_max = 16384;
-    return gab_variant_of(set, GAB_OP_ATTENTION_PREFILL)->lane && depth > lane_depth_max ? GAB_MATVEC_COLUMNS_MAX
-                                                                                         : GAB_ROW_MAX;
+    const gab_variant *variant = gab_variant_of(set, GAB_OP_ATTENTION_PREFILL);
+    const uint32_t depth_max = !variant->lane ? UINT32_MAX : variant->across ? 131072 : 16384;
+    return depth > depth_max ? GAB_MATVEC_COLUMNS_MAX : GAB_ROW_MAX;
 }
 
 /* How the matrix kernel works on heads of a size. */
@@ -82,6 +89,7 @@ static bool is_matrix(const gab_variant *variant) {
 
 uint32_t gab_attention_tile_rows(const gab_kernel_set *set, uint32_t head_dim) {
     const gab_variant *variant = gab_variant_of(set, GAB_OP_ATTENTION_PREFILL);
+    if (variant->across) return set->lanes * variant->rows[0];
     if (variant->lane) return lane_lanes(set);
     if (is_matrix(variant) && plan_matrix(set, head_dim).rows) return plan_matrix(set, head_dim).rows;
     return variant->rows[0] / (head_dim <= 128 ? 1 : head_dim <= 256 ? 2 : 4); /* sums stay in registers */
@@ -143,7 +151,11 @@ static void record_prefill(const gab_kernel_context *context, const gab_attentio
                              .groups = {op->n_head, op->n_work, 1},
                              .cost = 4.0 * context->n_row * op->n_head * head_dim * op->n_piece * GAB_PIECE};
     uint32_t *spec = dispatch.pipeline.spec;
-    if (variant->lane) {
+    if (variant->across) {
+        spec[GAB_SPEC_LANES] = set->lanes;
+        spec[GAB_SPEC_ROWS] = variant->rows[0];
+        spec[GAB_SPEC_COLS] = variant->cols;
+    } else if (variant->lane) {
         spec[GAB_SPEC_LANES] = rows;
         spec[GAB_SPEC_ROWS] = 0;
     } else if (is_matrix(variant) && op->kv.f16 && plan_matrix(set, head_dim).rows) {
