@@ -42,8 +42,7 @@ static bool has_subgroup(const gab_vk *vk, VkSubgroupFeatureFlagBits operations)
     VkPhysicalDeviceSubgroupProperties subgroup = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_PROPERTIES};
     VkPhysicalDeviceProperties2 p = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2, .pNext = &subgroup};
     vkGetPhysicalDeviceProperties2(vk->physical, &p);
-    return (subgroup.supportedOperations & operations) &&
-           (subgroup.supportedStages & VK_SHADER_STAGE_COMPUTE_BIT) &&
+    return (subgroup.supportedOperations & operations) && (subgroup.supportedStages & VK_SHADER_STAGE_COMPUTE_BIT) &&
            (subgroup.subgroupSize == 4 || subgroup.subgroupSize == 8);
 }
 
