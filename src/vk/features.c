@@ -46,12 +46,14 @@ static bool has_subgroup(const gab_vk *vk, VkSubgroupFeatureFlagBits operations)
            (subgroup.subgroupSize == 4 || subgroup.subgroupSize == 8);
 }
 
+/* Not of lavapipe before Vulkan 1.4: it makes a loop over the lanes of each such load, and takes minutes to compile. */
 static bool has_halves(const gab_vk *vk) {
     VkPhysicalDeviceFeatures core;
     VkPhysicalDevice16BitStorageFeatures f = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_16BIT_STORAGE_FEATURES};
     vkGetPhysicalDeviceFeatures(vk->physical, &core);
     query(vk, &f);
-    return f.storageBuffer16BitAccess && core.shaderInt16 && vk->info.kind == GAB_DEVICE_CPU;
+    return f.storageBuffer16BitAccess && core.shaderInt16 && vk->info.kind == GAB_DEVICE_CPU &&
+           vk->properties.apiVersion >= VK_MAKE_API_VERSION(0, 1, 4, 0);
 }
 
 static bool has_f16(const gab_vk *vk) {
