@@ -145,10 +145,12 @@ GAB_STRUCT(gab_attention_args) {
     uint n_head;
     uint n_head_kv;
     uint head_dim;
-    uint x_stride; /* floats a row of queries */
-    uint y_stride; /* floats a row of results */
-    uint n_piece;  /* decode: pieces of the plan's depth bucket */
-    float scale;   /* 1 / sqrt(head_dim) */
+    uint x_stride;            /* floats a row of queries */
+    uint y_stride;            /* floats a row of results */
+    uint n_piece;             /* decode: pieces of the plan's depth bucket */
+    float scale;              /* 1 / sqrt(head_dim) */
+    uint keys_low, keys_high; /* addresses, where kernels read at addresses */
+    uint values_low, values_high;
 };
 
 GAB_STRUCT(gab_sample_args) {

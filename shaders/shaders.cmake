@@ -1,8 +1,8 @@
 # Compiles every shader variant with glslang and embeds it as a C array. A variant is a shader stem, a name and defines:
 # what differs by weight type is one include, chosen by WEIGHT_<TYPE>; what differs by size is a specialization constant.
 set(GAB_WEIGHT_TYPES F32 F16 Q8_0 Q4_0)
-set(GAB_SHADERS probe layernorm kv_write attention_lane attention_decode_group attention_prefill_group
-  attention_prefill_matrix attention_merge sample)
+set(GAB_SHADERS probe layernorm kv_write attention_lane attention_decode_across attention_decode_group
+  attention_prefill_across attention_prefill_group attention_prefill_matrix attention_merge sample)
 set(GAB_MATRIX_SHADERS attention_prefill_matrix matmul_matrix) # stems that need GL_KHR_cooperative_matrix
 set(GAB_QUANTIZED_SHADERS matmul_dot8)                         # stems for quantized weights alone
 set(GAB_EMPTY_SHADERS "")                                      # names of those that stay without code

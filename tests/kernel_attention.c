@@ -63,10 +63,11 @@ static void compare(const gab_kv_check *kv, const shape *s, const gab_variant *v
     }
 }
 
+enum { PIECES = 5 }; /* one more than 1001 positions need */
+
 /* Records and runs attention over the rows of the step; y: n_plan rows. */
 static void run(gab_vk *vk, gab_kernel_set set, const gab_kv_check *kv, const shape *s, gab_step *step, uint32_t n_plan,
-                const float *q, uint32_t q_stride, float *y, uint32_t y_stride) {
-    const uint32_t n_piece = 5; /* one more than 1001 positions need */
+                uint32_t n_piece, const float *q, uint32_t q_stride, float *y, uint32_t y_stride) {
     uint64_t piece_bytes = gab_attention_pieces_bytes(n_plan, s->n_head, s->head_dim, n_piece);
     const gab_attention op = {.kv = kv->layer,
                               .q = gab_test_slice(vk, q, 4ul * n_plan * q_stride),
@@ -98,7 +99,7 @@ static void decode_variant(gab_vk *vk, gab_kernel_set set, const gab_variant *va
     for (uint32_t first = 0; first < N_POSITION; first += USED) {
         for (uint32_t r = 0; r < USED; r++)
             step->rows[r] = (gab_step_row){.slot = (first + r) % SLOTS, .position = positions[first + r]};
-        run(vk, set, &kv, s, step, PLAN, q, q_stride, y, y_stride);
+        run(vk, set, &kv, s, step, PLAN, PIECES, q, q_stride, y, y_stride);
         compare(&kv, s, variant, q, q_stride, y, y_stride, step->rows, USED, "decode");
         gab_test_same(y + USED * y_stride, zeros, y_stride, "decode beyond the step's rows");
     }
@@ -194,7 +195,7 @@ static void independent_variant(gab_vk *vk, gab_kernel_set set, const gab_varian
         for (uint32_t i = 0; i < n_row * stride; i++) q[i] = gab_test_random_normal(&random);
         step->rows[at] = (gab_step_row){.slot = 1, .position = 555};
         memcpy(q + (size_t)at * stride, own, 4ul * stride);
-        run(vk, set, &kv, &s, step, n_row, q, stride, y, stride);
+        run(vk, set, &kv, &s, step, n_row, PIECES, q, stride, y, stride);
         if (n_row == 1) memcpy(alone, y, 4ul * stride);
         gab_test_same(y + (size_t)at * stride, alone, n, "%s: attention of a row among %u", variant->name, n_row);
     }
@@ -206,6 +207,34 @@ static void decode_independent(gab_vk *vk, gab_kernel_set set) {
 }
 GAB_TEST(decode_independent) {
     gab_test_each_device(decode_independent);
+}
+
+/* Plans of one piece write the result at once: the same bits as through the merge. */
+static void one_piece_variant(gab_vk *vk, gab_kernel_set set, const gab_variant *variant, const shape *s) {
+    enum { ROWS = 3 };
+    gab_test_random random = {s->head_dim};
+    const uint32_t n = s->n_head * s->head_dim, stride = gab_row_stride(n);
+    gab_kv_check kv = make_kv(vk, s, 1, GAB_PIECE, &random);
+    float *q = make_queries(s, ROWS, stride, &random);
+    float *whole = gab_test_alloc(4ul * ROWS * stride), *merged = gab_test_alloc(4ul * ROWS * stride);
+    gab_step *step = gab_test_alloc(sizeof *step);
+    step->n_row = ROWS;
+    for (uint32_t r = 0; r < ROWS; r++) step->rows[r].position = r == 0 ? 0 : r == 1 ? 100 : GAB_PIECE - 1;
+    run(vk, set, &kv, s, step, ROWS, 1, q, stride, whole, stride);
+    run(vk, set, &kv, s, step, ROWS, PIECES, q, stride, merged, stride);
+    compare(&kv, s, variant, q, stride, whole, stride, step->rows, ROWS, "decode in one piece");
+    for (uint32_t r = 0; r < ROWS; r++)
+        gab_test_same(whole + (size_t)r * stride, merged + (size_t)r * stride, n, "%s: one piece, row %u",
+                      variant->name, r);
+    gab_test_release(vk);
+}
+
+static void decode_one_piece(gab_vk *vk, gab_kernel_set set) {
+    each_variant(vk, set, GAB_OP_ATTENTION_DECODE, &(shape){64, 6, 2, true, 1}, one_piece_variant);
+    each_variant(vk, set, GAB_OP_ATTENTION_DECODE, &(shape){7, 5, 5, false, 1}, one_piece_variant);
+}
+GAB_TEST(decode_one_piece) {
+    gab_test_each_device(decode_one_piece);
 }
 
 /* ---- prefill ---- */
@@ -234,7 +263,7 @@ static void prefill_variant(gab_vk *vk, gab_kernel_set set, const gab_variant *v
     add_run(step, 0, 0, 67, tile_rows);
     add_run(step, 1, 300, 1, tile_rows);
     add_run(step, 2, 243, 21, tile_rows);
-    run(vk, set, &kv, s, step, PLAN, q, q_stride, y, y_stride);
+    run(vk, set, &kv, s, step, PLAN, PIECES, q, q_stride, y, y_stride);
     compare(&kv, s, variant, q, q_stride, y, y_stride, step->rows, step->n_row, "prefill");
     for (uint32_t r = step->n_row; r < PLAN; r++)
         gab_test_same(y + (size_t)r * y_stride, zeros, y_stride, "prefill beyond the step's rows");

@@ -10,6 +10,12 @@
 
 /* rows: the most query heads a group; cols: 16-byte loads under way with one head. */
 const gab_variant gab_attention_decode_variants[] = {
+    {.name = "across",
+     .shader = GAB_SHADER_ATTENTION_DECODE_ACROSS,
+     .lane = true,
+     .across = true,
+     .rows = {4},
+     .needs = GAB_FEATURE_ADDRESS | GAB_FEATURE_SHUFFLE | GAB_FEATURE_HALVES},
     {.name = "lane", .shader = GAB_SHADER_ATTENTION_LANE, .lane = true},
     {.name = "group_128", .shader = GAB_SHADER_ATTENTION_DECODE_GROUP, .lanes = 128, .rows = {4}, .cols = 8},
     {.name = "group_64", .shader = GAB_SHADER_ATTENTION_DECODE_GROUP, .lanes = 64, .rows = {4}, .cols = 8},
@@ -20,6 +26,13 @@ const uint32_t gab_attention_decode_n_variant =
 
 /* rows: of a tile, with a head_dim of 128 at most. */
 const gab_variant gab_attention_prefill_variants[] = {
+    {.name = "across",
+     .shader = GAB_SHADER_ATTENTION_PREFILL_ACROSS,
+     .lane = true,
+     .across = true,
+     .rows = {2},
+     .cols = 4,
+     .needs = GAB_FEATURE_ADDRESS | GAB_FEATURE_SHUFFLE | GAB_FEATURE_HALVES},
     {.name = "lane", .shader = GAB_SHADER_ATTENTION_LANE, .lane = true},
     {.name = "tiled_32", .shader = GAB_SHADER_ATTENTION_PREFILL_GROUP, .lanes = 128, .rows = {32}},
     {.name = "tiled_16", .shader = GAB_SHADER_ATTENTION_PREFILL_GROUP, .lanes = 64, .rows = {16}},
@@ -42,9 +55,9 @@ static uint32_t lane_lanes(const gab_kernel_set *set) {
 }
 
 uint32_t gab_attention_rows_max(const gab_kernel_set *set, uint32_t depth) {
-    const uint32_t lane_depth_max = 16384;
-    return gab_variant_of(set, GAB_OP_ATTENTION_PREFILL)->lane && depth > lane_depth_max ? GAB_MATVEC_COLUMNS_MAX
-                                                                                         : GAB_ROW_MAX;
+    const gab_variant *variant = gab_variant_of(set, GAB_OP_ATTENTION_PREFILL);
+    const uint32_t depth_max = !variant->lane ? UINT32_MAX : variant->across ? 131072 : 16384;
+    return depth > depth_max ? GAB_MATVEC_COLUMNS_MAX : GAB_ROW_MAX;
 }
 
 /* How the matrix kernel works on heads of a size. */
@@ -76,6 +89,7 @@ static bool is_matrix(const gab_variant *variant) {
 
 uint32_t gab_attention_tile_rows(const gab_kernel_set *set, uint32_t head_dim) {
     const gab_variant *variant = gab_variant_of(set, GAB_OP_ATTENTION_PREFILL);
+    if (variant->across) return set->lanes * variant->rows[0];
     if (variant->lane) return lane_lanes(set);
     if (is_matrix(variant) && plan_matrix(set, head_dim).rows) return plan_matrix(set, head_dim).rows;
     return variant->rows[0] / (head_dim <= 128 ? 1 : head_dim <= 256 ? 2 : 4); /* sums stay in registers */
@@ -98,18 +112,22 @@ static void record_decode(const gab_kernel_context *context, const gab_attention
         .groups = {0, op->n_piece, context->n_row},
         .cost = 4.0 * context->n_row * op->n_head * op->kv.head_dim * op->n_piece * GAB_PIECE};
     uint32_t *spec = dispatch.pipeline.spec;
-    if (variant->lane) {
+    if (variant->lane && !variant->across) {
         spec[GAB_SPEC_LANES] = lane_lanes(&context->set);
         spec[GAB_SPEC_DECODE] = true;
         dispatch.groups[0] = (op->n_head + spec[GAB_SPEC_LANES] - 1) / spec[GAB_SPEC_LANES];
-    } else {
-        const uint32_t key_vectors = op->kv.f16 ? padded / 8 : padded / 4;
+    } else { /* heads that share keys in blocks, as equal as can be */
         const uint32_t n_block = (heads + variant->rows[0] - 1) / variant->rows[0];
+        spec[GAB_SPEC_ROWS] = (heads + n_block - 1) / n_block;
+        dispatch.groups[0] = op->kv.n_head_kv * n_block;
+    }
+    if (variant->across) {
+        spec[GAB_SPEC_LANES] = context->set.lanes;
+    } else if (!variant->lane) {
+        const uint32_t key_vectors = op->kv.f16 ? padded / 8 : padded / 4;
         spec[GAB_SPEC_LANES] = variant->lanes;
         while (spec[GAB_SPEC_LANES] < key_vectors) spec[GAB_SPEC_LANES] *= 2;
-        spec[GAB_SPEC_ROWS] = (heads + n_block - 1) / n_block;
         spec[GAB_SPEC_COLS] = spec[GAB_SPEC_ROWS] == 1 ? variant->cols : variant->cols / 2;
-        dispatch.groups[0] = op->kv.n_head_kv * n_block;
     }
     gab_record_dispatch(context->recorder, &dispatch);
     if (op->n_piece == 1) return;
@@ -133,7 +151,11 @@ static void record_prefill(const gab_kernel_context *context, const gab_attentio
                              .groups = {op->n_head, op->n_work, 1},
                              .cost = 4.0 * context->n_row * op->n_head * head_dim * op->n_piece * GAB_PIECE};
     uint32_t *spec = dispatch.pipeline.spec;
-    if (variant->lane) {
+    if (variant->across) {
+        spec[GAB_SPEC_LANES] = set->lanes;
+        spec[GAB_SPEC_ROWS] = variant->rows[0];
+        spec[GAB_SPEC_COLS] = variant->cols;
+    } else if (variant->lane) {
         spec[GAB_SPEC_LANES] = rows;
         spec[GAB_SPEC_ROWS] = 0;
     } else if (is_matrix(variant) && op->kv.f16 && plan_matrix(set, head_dim).rows) {
@@ -158,7 +180,11 @@ void gab_attention_record(const gab_kernel_context *context, const gab_attention
                                      .x_stride = op->q_stride,
                                      .y_stride = op->y_stride,
                                      .n_piece = op->n_piece,
-                                     .scale = 1.0f / sqrtf((float)op->kv.head_dim)};
+                                     .scale = 1.0f / sqrtf((float)op->kv.head_dim),
+                                     .keys_low = (uint32_t)op->kv.keys.address,
+                                     .keys_high = (uint32_t)(op->kv.keys.address >> 32),
+                                     .values_low = (uint32_t)op->kv.values.address,
+                                     .values_high = (uint32_t)(op->kv.values.address >> 32)};
     if (gab_attention_is_decode(context))
         record_decode(context, op, &args);
     else

@@ -26,8 +26,8 @@ typedef struct gab_attention {
 } gab_attention;
 
 /* Rows a step may hold when its deepest sequence has this many positions. Lavapipe ends all loops of an invocation
- * after 65535 turns; the LANE kernel makes about two a position, so that deep sequences are left to the split kernel,
- * row by row. */
+ * after 65535 turns; the LANE kernels make about two a position, or one every fourth ("across"), so that deep sequences
+ * are left to the split kernel, row by row. */
 uint32_t gab_attention_rows_max(const gab_kernel_set *set, uint32_t depth);
 
 bool gab_attention_is_decode(const gab_kernel_context *context);

@@ -3,9 +3,9 @@
  *
  * A variant is a shader with a shape. Each operation has a table of them, the best guess first in each family. Two
  * families exist: LANE, one vector of invocations a group, without shared memory and barriers, for CPU drivers; GROUP,
- * for GPUs. The first variant of either family runs on any Vulkan 1.2 device and computes with f32 products; others may
- * need a feature or have narrower products. The set of a device is chosen by rule (gab_kernel_set_choose), by
- * measurement (plan/autotune.h) or by name.
+ * for GPUs. The first variant of either family that needs nothing runs on any Vulkan 1.2 device and computes with f32
+ * products; others may need a feature or have narrower products. The set of a device is chosen by rule
+ * (gab_kernel_set_choose), by measurement (plan/autotune.h) or by name.
  */
 #ifndef GAB_KERNELS_VARIANTS_H
 #define GAB_KERNELS_VARIANTS_H
@@ -28,7 +28,7 @@ typedef struct gab_variant {
     const char *name;     /* "group_64x4": unique in the operation's table */
     gab_shader_id shader; /* of F32, where there is one a weight type */
     bool lane;            /* of the LANE family, else GROUP */
-    bool across;          /* LANE products: the lanes lie along a weight row, else each has rows of its own */
+    bool across;          /* LANE: the lanes lie along a weight row or a key, else each has rows of its own */
     float error;          /* 0: products of f32; else they are narrower, the relative L2 error of a result is at most
                              this, and the variant is only for GAB_PRECISION_FAST */
     bool pairs;           /* MATVEC: can store keys and values straight into the cache */

@@ -357,6 +357,7 @@ static gab_status device_create(gab_vk *vk) {
     gab_features_enable(vk, &timeline, &chain);
     for (uint32_t i = 0; i < chain.n_extension; i++) extensions[n_extension++] = chain.extensions[i];
     VkPhysicalDeviceFeatures features = {.robustBufferAccess = validate && *validate && strcmp(validate, "0") != 0,
+                                         .shaderInt16 = (vk->features & GAB_FEATURE_HALVES) != 0,
                                          .shaderInt64 = (vk->features & GAB_FEATURE_ADDRESS) != 0};
     VkDeviceQueueCreateInfo queues[2] = {{.sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO,
                                           .queueFamilyIndex = vk->queue_family,

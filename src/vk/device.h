@@ -29,6 +29,10 @@ enum {
     GAB_FEATURE_ADDRESS = 8,
     /* Subgroups of 4 or 8 lanes, and sums over them. */
     GAB_FEATURE_SUM = 16,
+    /* Subgroups of 4 or 8 lanes, and shuffles among them. */
+    GAB_FEATURE_SHUFFLE = 32,
+    /* Loads of 16 bits from buffers and 16-bit integers. Asked for on CPU drivers alone. */
+    GAB_FEATURE_HALVES = 64,
 };
 
 /* Shape of a cooperative matrix product: [m][k] by [k][n], by one subgroup. */

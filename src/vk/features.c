@@ -37,13 +37,23 @@ static bool has_address(const gab_vk *vk) {
     return f.bufferDeviceAddress && core.shaderInt64 && vk->info.kind == GAB_DEVICE_CPU;
 }
 
-static bool has_sum(const gab_vk *vk) {
+/* Subgroups of 4 or 8 lanes with operations of this kind. */
+static bool has_subgroup(const gab_vk *vk, VkSubgroupFeatureFlagBits operations) {
     VkPhysicalDeviceSubgroupProperties subgroup = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_PROPERTIES};
     VkPhysicalDeviceProperties2 p = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2, .pNext = &subgroup};
     vkGetPhysicalDeviceProperties2(vk->physical, &p);
-    return (subgroup.supportedOperations & VK_SUBGROUP_FEATURE_ARITHMETIC_BIT) &&
-           (subgroup.supportedStages & VK_SHADER_STAGE_COMPUTE_BIT) &&
+    return (subgroup.supportedOperations & operations) && (subgroup.supportedStages & VK_SHADER_STAGE_COMPUTE_BIT) &&
            (subgroup.subgroupSize == 4 || subgroup.subgroupSize == 8);
+}
+
+/* Not of lavapipe before Vulkan 1.4: it makes a loop over the lanes of each such load, and takes minutes to compile. */
+static bool has_halves(const gab_vk *vk) {
+    VkPhysicalDeviceFeatures core;
+    VkPhysicalDevice16BitStorageFeatures f = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_16BIT_STORAGE_FEATURES};
+    vkGetPhysicalDeviceFeatures(vk->physical, &core);
+    query(vk, &f);
+    return f.storageBuffer16BitAccess && core.shaderInt16 && vk->info.kind == GAB_DEVICE_CPU &&
+           vk->properties.apiVersion >= VK_MAKE_API_VERSION(0, 1, 4, 0);
 }
 
 static bool has_f16(const gab_vk *vk) {
@@ -122,7 +132,9 @@ static gab_matrix_shape read_matrix(const gab_vk *vk) {
 
 void gab_features_read(gab_vk *vk) {
     if (has_address(vk)) vk->features |= GAB_FEATURE_ADDRESS;
-    if (has_sum(vk)) vk->features |= GAB_FEATURE_SUM;
+    if (has_subgroup(vk, VK_SUBGROUP_FEATURE_ARITHMETIC_BIT)) vk->features |= GAB_FEATURE_SUM;
+    if (has_subgroup(vk, VK_SUBGROUP_FEATURE_SHUFFLE_BIT)) vk->features |= GAB_FEATURE_SHUFFLE;
+    if (has_halves(vk)) vk->features |= GAB_FEATURE_HALVES;
     if (has_f16(vk)) vk->features |= GAB_FEATURE_F16;
     if (has_int_dot(vk)) vk->features |= GAB_FEATURE_INT_DOT;
     if (vk->features & GAB_FEATURE_F16) vk->matrix = read_matrix(vk);
@@ -141,6 +153,8 @@ void gab_features_enable(const gab_vk *vk, const void *next, gab_feature_chain *
         .first = next,
         .address = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_BUFFER_DEVICE_ADDRESS_FEATURES,
                     .bufferDeviceAddress = VK_TRUE},
+        .halves = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_16BIT_STORAGE_FEATURES,
+                   .storageBuffer16BitAccess = VK_TRUE},
         .f16 = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_FLOAT16_INT8_FEATURES, .shaderFloat16 = VK_TRUE},
         .dot = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_INTEGER_DOT_PRODUCT_FEATURES,
                 .shaderIntegerDotProduct = VK_TRUE},
@@ -151,6 +165,7 @@ void gab_features_enable(const gab_vk *vk, const void *next, gab_feature_chain *
                   .vulkanMemoryModel = VK_TRUE,
                   .vulkanMemoryModelDeviceScope = VK_TRUE /* kernels without matrices have it by default */}};
     if (vk->features & GAB_FEATURE_ADDRESS) ask(chain, &chain->address, NULL);
+    if (vk->features & GAB_FEATURE_HALVES) ask(chain, &chain->halves, NULL);
     if (vk->features & GAB_FEATURE_F16) ask(chain, &chain->f16, NULL);
     if (vk->features & GAB_FEATURE_INT_DOT) ask(chain, &chain->dot, VK_KHR_SHADER_INTEGER_DOT_PRODUCT_EXTENSION_NAME);
 #ifdef VK_KHR_cooperative_matrix

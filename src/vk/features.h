@@ -11,6 +11,7 @@ enum { GAB_FEATURE_EXTENSION_MAX = 8 };
 /* Structures of optional features, chained: all that a device creation may ask for. */
 typedef struct gab_feature_chain {
     VkPhysicalDeviceBufferDeviceAddressFeatures address;
+    VkPhysicalDevice16BitStorageFeatures halves;
     VkPhysicalDeviceShaderFloat16Int8Features f16;
     VkPhysicalDeviceShaderIntegerDotProductFeatures dot;
     VkPhysicalDeviceSubgroupSizeControlFeatures size;
