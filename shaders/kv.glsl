@@ -10,9 +10,20 @@ uint kv_address(uint slot, uint position, uint kv_head, uint n_head_kv) {
     return ((page * n_head_kv + kv_head) * GAB_PAGE + position % GAB_PAGE) * KV_WORDS;
 }
 
+// What goes into the cache is finite: kernels may multiply what lies past the end of a sequence by 0, and a page's next owner finds
+// there what the last one left. By the bits, for compilers may assume that a comparison with itself holds.
+float kv_finite(float value, float largest) {
+    uint magnitude = floatBitsToUint(value) & 0x7fffffffu;
+    return magnitude > 0x7f800000u ? 0.0 : clamp(value, -largest, largest);
+}
+
 uint kv_half_pair(vec2 pair) {
     const float largest = 65504.0; // of f16
-    return packHalf2x16(clamp(pair, vec2(-largest), vec2(largest)));
+    return packHalf2x16(vec2(kv_finite(pair.x, largest), kv_finite(pair.y, largest)));
+}
+
+uint kv_float(float value) {
+    return floatBitsToUint(kv_finite(value, 3.4028235e38));
 }
 
 #endif

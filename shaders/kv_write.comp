@@ -28,7 +28,7 @@ float element(uint from, uint d) {
 }
 
 uint word(uint from, uint w) {
-    if (!KV_F16) return floatBitsToUint(element(from, w));
+    if (!KV_F16) return kv_float(element(from, w));
     return kv_half_pair(vec2(element(from, 2 * w), element(from, 2 * w + 1)));
 }
 

@@ -59,16 +59,16 @@ void matmul_store_pair(uint row, uint col, float sum, float next) {
     uint at = out_row - (is_value ? args.v_offset : args.k_offset), d = at % args.head_dim;
     uint to = kv_address(step_now.rows[col].slot, step_now.rows[col].position, at / args.head_dim, args.n_head_kv);
     to += KV_F16 ? d / 2 : d;
-    uint low = KV_F16 ? kv_half_pair(pair) : floatBitsToUint(pair.x);
+    uint low = KV_F16 ? kv_half_pair(pair) : kv_float(pair.x);
     if (is_value)
         values[to] = low;
     else
         keys[to] = low;
     if (KV_F16) return;
     if (is_value)
-        values[to + 1] = floatBitsToUint(pair.y);
+        values[to + 1] = kv_float(pair.y);
     else
-        keys[to + 1] = floatBitsToUint(pair.y);
+        keys[to + 1] = kv_float(pair.y);
 }
 #endif
 

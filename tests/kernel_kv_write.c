@@ -33,6 +33,9 @@ static void check(gab_vk *vk, gab_kernel_set set, uint32_t head_dim, uint32_t n_
     float *x = gab_test_floats(&random, (size_t)(n_row + 2) * stride, scale);
     x[k_offset] = 1e6f; /* beyond f16 either way */
     x[v_offset] = -1e6f;
+    x[k_offset + stride] = x[v_offset + 2 * stride] = NAN; /* what would reach a page's next owner */
+    x[v_offset + stride] = INFINITY;
+    x[k_offset + 2 * stride] = -INFINITY;
     gab_step *step = gab_test_alloc(sizeof *step);
     step->n_row = n_row;
     for (uint32_t i = 0; i < n_row + 2; i++)

@@ -1,5 +1,7 @@
 #include "kernels/kv_write.h"
 
+#include <float.h>
+#include <math.h>
 #include <string.h>
 
 #include "tensor/quant.h"
@@ -24,16 +26,19 @@ void gab_kv_write_record(const gab_kernel_context *context, const gab_kv_write *
     gab_record_dispatch(context->recorder, &dispatch);
 }
 
+static float finite(float value, float largest) {
+    return isnan(value) ? 0 : fminf(fmaxf(value, -largest), largest);
+}
+
 static uint32_t word_of(const float *x, uint32_t head_dim, uint32_t word, bool f16) {
     uint32_t bits = 0;
     if (!f16) {
-        if (word < head_dim) memcpy(&bits, &x[word], sizeof bits);
+        const float value = word < head_dim ? finite(x[word], FLT_MAX) : 0.0f;
+        memcpy(&bits, &value, sizeof bits);
         return bits;
     }
     for (uint32_t i = 0; i < 2; i++) {
-        float value = 2 * word + i < head_dim ? x[2 * word + i] : 0.0f;
-        if (value > 65504.0f) value = 65504.0f;
-        if (value < -65504.0f) value = -65504.0f;
+        const float value = 2 * word + i < head_dim ? finite(x[2 * word + i], 65504.0f) : 0.0f;
         bits |= (uint32_t)gab_f32_to_f16(value) << (16 * i);
     }
     return bits;

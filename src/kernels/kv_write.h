@@ -1,5 +1,6 @@
 /*
- * kv_write.h - writes the keys and values of the step's rows into their pages of the cache, as f16 or f32.
+ * kv_write.h - writes the keys and values of the step's rows into their pages of the cache, as f16 or f32: finite ones,
+ * what is beyond the type's range as its largest number, and not-a-number as 0.
  */
 #ifndef GAB_KERNELS_KV_WRITE_H
 #define GAB_KERNELS_KV_WRITE_H
