@@ -182,7 +182,7 @@ typedef struct gab_engine_options {
                                   model needs, and keep the choice in the cache folder; false: choose without running
                                   any. GABBRO_TUNE=0 in the environment makes false the default */
     const char *variant;       /* NULL: by measurement, or by rule; "lane" or "group" forces a family of kernels,
-                                  OPERATION=NAME one       variant, a list of these separated by commas (tests, bench) */
+                                  OPERATION=NAME one variant, a list of these separated by commas (tests, bench) */
     uint64_t shard_bytes_max;  /* 0: the device's limits; else a smaller bound for one binding (tests) */
     bool staging;              /* true: upload through staging even where weights could be written in place (tests) */
     bool no_pipeline;          /* true: a step begins only when the tokens of the last one have been read (tests) */

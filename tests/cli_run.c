@@ -21,7 +21,7 @@ GAB_TEST(echoes_prompt_and_goes_on) {
     CHECK(strncmp(result.out, "Once upon a time", 16) == 0);
     CHECK(result.n_out > 24 && result.out[result.n_out - 1] == '\n');
     CHECK_SAYS(result.err, "device: ");
-    CHECK_SAYS(result.err, "; precision fast: f32 products");
+    CHECK_SAYS(result.err, "; precision fast: f32 sums, narrower products where they are faster");
     cli_result_free(&result);
 }
 

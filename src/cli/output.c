@@ -22,7 +22,7 @@ static void print_info(cli_console *console, const char *message) {
         print_line(console, "", message,
                    console->precision == GAB_PRECISION_EXACT
                        ? "; precision exact: f32 products"
-                       : "; precision fast: f32 products, no narrower kernels yet");
+                       : "; precision fast: f32 sums, narrower products where they are faster");
     }
 }
 
@@ -121,4 +121,12 @@ void cli_json_number(cJSON *object, const char *name, double value) {
     char text[64];
     snprintf(text, sizeof text, "%.3f", value);
     cJSON_AddRawToObject(object, name, text);
+}
+
+void cli_json_engine(cJSON *object, const gab_engine_info *info) {
+    cJSON_AddStringToObject(object, "model", info->model_name);
+    cJSON_AddStringToObject(object, "device", info->device);
+    cJSON_AddStringToObject(object, "driver", info->driver);
+    cJSON_AddStringToObject(object, "variants", info->variants);
+    cJSON_AddBoolToObject(object, "executes", info->executes);
 }

@@ -50,5 +50,7 @@ gab_status cli_output_close(cli_output *output, gab_status status);
 gab_status cli_output_json(cli_output *output, cJSON *json);
 /* A number with three decimals (cJSON would print seventeen digits). */
 void cli_json_number(cJSON *object, const char *name, double value);
+/* What a result was made with: model, device, driver, variants, executes. */
+void cli_json_engine(cJSON *object, const gab_engine_info *info);
 
 #endif

@@ -141,10 +141,7 @@ static gab_status report(const perplexity_work *work, cli_output *output, double
     cJSON_AddNumberToObject(object, "n_window", (double)work->n_window);
     cJSON_AddNumberToObject(object, "context", (double)work->window_size);
     cli_json_number(object, "seconds", seconds);
-    cJSON_AddStringToObject(object, "model", info.model_name);
-    cJSON_AddStringToObject(object, "device", info.device);
-    cJSON_AddStringToObject(object, "driver", info.driver);
-    cJSON_AddStringToObject(object, "variants", info.variants);
+    cli_json_engine(object, &info);
     return cli_output_json(output, object);
 }
 

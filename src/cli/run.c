@@ -131,11 +131,7 @@ static gab_status print_json(run_state *run, const gab_engine_info *info, const 
     cli_json_number(object, "load_ms", info->load_ms);
     cli_json_number(object, "prompt_ms", stats->prompt_ms);
     cli_json_number(object, "decode_ms", stats->decode_ms);
-    cJSON_AddStringToObject(object, "model", info->model_name);
-    cJSON_AddStringToObject(object, "device", info->device);
-    cJSON_AddStringToObject(object, "driver", info->driver);
-    cJSON_AddStringToObject(object, "variants", info->variants);
-    cJSON_AddBoolToObject(object, "executes", info->executes);
+    cli_json_engine(object, info);
     return cli_output_json(&run->output, object);
 }
 

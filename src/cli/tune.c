@@ -35,11 +35,7 @@ static cJSON *result_json(const gab_tune_result *r) {
 static gab_status print_json(cli_output *output, const gab_engine_info *info, const gab_tune_result *results,
                              size_t n) {
     cJSON *object = cJSON_CreateObject();
-    cJSON_AddStringToObject(object, "device", info->device);
-    cJSON_AddStringToObject(object, "driver", info->driver);
-    cJSON_AddStringToObject(object, "model", info->model_name);
-    cJSON_AddStringToObject(object, "variants", info->variants);
-    cJSON_AddBoolToObject(object, "executes", info->executes);
+    cli_json_engine(object, info);
     cJSON *array = cJSON_AddArrayToObject(object, "results");
     for (size_t i = 0; i < n; i++) cJSON_AddItemToArray(array, result_json(&results[i]));
     return cli_output_json(output, object);
