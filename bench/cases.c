@@ -75,9 +75,7 @@ static gab_status set_step(walk *w, uint32_t n_row, uint32_t first_position, boo
         step->rows[i] = (gab_step_row){.token = i * 7919 % 768,
                                        .slot = decode ? i % GAB_SLOT_MAX : 0,
                                        .position = decode ? first_position : first_position + i};
-    for (uint32_t i = 0; !decode && i < n_row; i += tile)
-        step->works[step->n_work++] = (gab_step_work){
-            .first_row = i, .n_row = n_row - i < tile ? n_row - i : tile, .first_position = first_position + i};
+    if (!decode) gab_attention_add_tiles(step, 0, 0, n_row, first_position, tile);
     step->outs[0] = (gab_step_out){
         .temperature = 0.8f, .top_k = 40, .top_p = 0.95f, .min_p = 0.05f, .repeat_penalty = 1, .position = 1};
     const uint32_t pages = (first_position + n_row) / GAB_PAGE + 1; /* a sequence */
@@ -119,7 +117,6 @@ static bench_case *case_new(walk *w, const char *kernel, const char *shape, uint
 static void take_weights(walk *w, gab_dtype type, uint32_t n_row, uint32_t n_col) {
     bench_case *c = w->c;
     const uint64_t row_bytes = gab_dtype_planes_row_bytes(type, n_col);
-    const uint64_t plane_0 = gab_dtype_plane_row_bytes(type, 0, n_col);
     for (; c->n_copy < BENCH_COPY_MAX; c->n_copy++) {
         gab_weight *weight = &c->weights[c->n_copy];
         uint32_t n = 0;
@@ -128,11 +125,10 @@ static void take_weights(walk *w, gab_dtype type, uint32_t n_row, uint32_t n_col
             const gab_slice slice = bench_pool_take(&w->data->pool, row_bytes, (n_row - n) * row_bytes);
             const uint32_t rows = (uint32_t)(slice.size / row_bytes);
             if (rows == 0) return;
-            weight->shards[weight->n_shard++] =
-                (gab_shard){.slice = slice,
-                            .first_row = n,
-                            .n_row = rows,
-                            .scale_offset = gab_dtype_get(type)->n_plane > 1 ? (uint32_t)(rows * plane_0 / 4) : 0};
+            weight->shards[weight->n_shard++] = (gab_shard){.slice = slice,
+                                                            .first_row = n,
+                                                            .n_row = rows,
+                                                            .scale_offset = gab_shard_scale_offset(type, n_col, rows)};
             n += rows;
         }
         if (n < n_row) return;

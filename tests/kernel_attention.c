@@ -241,11 +241,7 @@ GAB_TEST(decode_one_piece) {
 
 /* Rows of one slot from a position on, cut into tiles as the plan does. */
 static void add_run(gab_step *step, uint32_t slot, uint32_t first_position, uint32_t n, uint32_t tile_rows) {
-    for (uint32_t i = 0; i < n; i += tile_rows)
-        step->works[step->n_work++] = (gab_step_work){.slot = slot,
-                                                      .first_row = step->n_row + i,
-                                                      .n_row = n - i < tile_rows ? n - i : tile_rows,
-                                                      .first_position = first_position + i};
+    gab_attention_add_tiles(step, slot, step->n_row, n, first_position, tile_rows);
     for (uint32_t i = 0; i < n; i++)
         step->rows[step->n_row++] = (gab_step_row){.slot = slot, .position = first_position + i};
 }

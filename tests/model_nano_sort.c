@@ -125,10 +125,7 @@ static void make_step(bench *b) {
     for (uint32_t i = 0; i < BATCH * T; i++)
         step->rows[i] = (gab_step_row){.token = (uint32_t)ids[i], .slot = i / T, .position = i % T};
     for (uint32_t i = 0; i < GAB_OUT_MAX; i++) step->outs[i] = (gab_step_out){.row = i + 1, .slot = (i + 1) / T};
-    for (uint32_t s = 0; s < BATCH; s++)
-        for (uint32_t r = 0; r < T; r += tile)
-            step->works[step->n_work++] = (gab_step_work){
-                .slot = s, .first_row = s * T + r, .n_row = T - r < tile ? T - r : tile, .first_position = r};
+    for (uint32_t s = 0; s < BATCH; s++) gab_attention_add_tiles(step, s, s * T, T, 0, tile);
     b->n_work = step->n_work;
     b->step = gab_test_step(b->vk, step, pages, GAB_SLOT_MAX);
 }

@@ -68,11 +68,7 @@ static void run(bench *b, uint32_t parity, const span *spans, uint32_t n_span, f
     for (uint32_t i = 0; i < n_span; i++) {
         const span *s = &spans[i];
         for (uint32_t p = 0; p < STRIDE; p++) tables[s->slot * STRIDE + p] = s->slot * STRIDE + STRIDE - 1 - p;
-        for (uint32_t r = 0; r < s->n; r += tile)
-            m->works[m->n_work++] = (gab_step_work){.slot = s->slot,
-                                                    .first_row = m->n_row + r,
-                                                    .n_row = s->n - r < tile ? s->n - r : tile,
-                                                    .first_position = s->position + r};
+        gab_attention_add_tiles(m, s->slot, m->n_row, s->n, s->position, tile);
         for (uint32_t r = 0; r < s->n; r++)
             m->rows[m->n_row + r] = (gab_step_row){
                 .token = (uint32_t)b->tokens[s->slot][s->position + r], .slot = s->slot, .position = s->position + r};

@@ -303,7 +303,7 @@ gab_test_weight gab_test_weight_make(gab_vk *vk, gab_dtype type, uint32_t n_row,
         result.weight.shards[s] = (gab_shard){.slice = gab_test_slice(vk, planes, bytes),
                                               .first_row = first,
                                               .n_row = n,
-                                              .scale_offset = info->n_plane > 1 ? (uint32_t)(n * plane_row[0] / 4) : 0};
+                                              .scale_offset = gab_shard_scale_offset(type, n_col, n)};
     }
     return result;
 }

@@ -60,14 +60,19 @@ uint32_t gab_attention_rows_max(const gab_kernel_set *set, uint32_t depth) {
     return depth > depth_max ? GAB_MATVEC_COLUMNS_MAX : GAB_ROW_MAX;
 }
 
+static bool is_matrix(const gab_variant *variant) {
+    return variant->needs & GAB_FEATURE_MATRIX;
+}
+
 /* How the matrix kernel works on heads of a size. */
 typedef struct matrix_plan {
-    uint32_t rows; /* of a tile; 0: the device's matrices do not fit */
+    uint32_t rows; /* of a tile; 0: another variant, or the device's matrices do not fit */
     uint32_t subgroups;
 } matrix_plan;
 
 /* Two tiles of queries where 16 KiB of shared memory hold them, as many subgroups as leave a lane 32 sums. */
-static matrix_plan plan_matrix(const gab_kernel_set *set, uint32_t head_dim) {
+static matrix_plan plan_matrix(const gab_kernel_set *set, const gab_variant *variant, uint32_t head_dim) {
+    if (!is_matrix(variant)) return (matrix_plan){0};
     const gab_matrix_shape *shape = &set->matrix;
     const uint32_t padded = gab_head_dim_padded(head_dim), lane_sums_max = 32, queries_bytes_max = 16384;
     matrix_plan plan = {.rows = 2 * shape->m, .subgroups = 4};
@@ -83,16 +88,22 @@ static matrix_plan plan_matrix(const gab_kernel_set *set, uint32_t head_dim) {
     return fits ? plan : (matrix_plan){0};
 }
 
-static bool is_matrix(const gab_variant *variant) {
-    return variant->needs & GAB_FEATURE_MATRIX;
-}
-
 uint32_t gab_attention_tile_rows(const gab_kernel_set *set, uint32_t head_dim) {
     const gab_variant *variant = gab_variant_of(set, GAB_OP_ATTENTION_PREFILL);
     if (variant->across) return set->lanes * variant->rows[0];
     if (variant->lane) return lane_lanes(set);
-    if (is_matrix(variant) && plan_matrix(set, head_dim).rows) return plan_matrix(set, head_dim).rows;
+    const matrix_plan matrix = plan_matrix(set, variant, head_dim);
+    if (matrix.rows) return matrix.rows;
     return variant->rows[0] / (head_dim <= 128 ? 1 : head_dim <= 256 ? 2 : 4); /* sums stay in registers */
+}
+
+void gab_attention_add_tiles(gab_step *step, uint32_t slot, uint32_t first_row, uint32_t n_row, uint32_t first_position,
+                             uint32_t tile_rows) {
+    for (uint32_t i = 0; i < n_row; i += tile_rows)
+        step->works[step->n_work++] = (gab_step_work){.slot = slot,
+                                                      .first_row = first_row + i,
+                                                      .n_row = n_row - i < tile_rows ? n_row - i : tile_rows,
+                                                      .first_position = first_position + i};
 }
 
 uint64_t gab_attention_pieces_bytes(uint32_t n_row, uint32_t n_head, uint32_t head_dim, uint32_t n_piece) {
@@ -139,6 +150,7 @@ static void record_prefill(const gab_kernel_context *context, const gab_attentio
     const gab_kernel_set *set = &context->set;
     const gab_variant *variant = gab_variant_of(set, GAB_OP_ATTENTION_PREFILL);
     const uint32_t head_dim = op->kv.head_dim, rows = gab_attention_tile_rows(set, head_dim);
+    const matrix_plan matrix = plan_matrix(set, variant, head_dim);
     gab_dispatch dispatch = {.pipeline = {.shader = variant->shader,
                                           .n_binding = 5,
                                           .spec = {[GAB_SPEC_LANES] = variant->lanes,
@@ -158,14 +170,11 @@ static void record_prefill(const gab_kernel_context *context, const gab_attentio
     } else if (variant->lane) {
         spec[GAB_SPEC_LANES] = rows;
         spec[GAB_SPEC_ROWS] = 0;
-    } else if (is_matrix(variant) && op->kv.f16 && plan_matrix(set, head_dim).rows) {
-        spec[GAB_SPEC_COLS] = plan_matrix(set, head_dim).subgroups;
-        spec[GAB_SPEC_LANES] = spec[GAB_SPEC_COLS] * set->matrix.lanes;
+    } else if (matrix.rows && op->kv.f16) {
+        spec[GAB_SPEC_COLS] = matrix.subgroups;
+        spec[GAB_SPEC_LANES] = matrix.subgroups * set->matrix.lanes;
         spec[GAB_SPEC_KV_F16] = 0;
-        dispatch.pipeline.subgroup = set->matrix.lanes;
-        spec[GAB_SPEC_M] = set->matrix.m;
-        spec[GAB_SPEC_N] = set->matrix.n;
-        spec[GAB_SPEC_K] = set->matrix.k;
+        gab_pipeline_key_use_matrix(&dispatch.pipeline, &set->matrix);
     } else if (is_matrix(variant)) { /* f32 keys, or heads that matrices do not fit */
         dispatch.pipeline.shader = GAB_SHADER_ATTENTION_PREFILL_GROUP;
         spec[GAB_SPEC_LANES] = 128;

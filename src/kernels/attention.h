@@ -33,6 +33,10 @@ uint32_t gab_attention_rows_max(const gab_kernel_set *set, uint32_t depth);
 bool gab_attention_is_decode(const gab_kernel_context *context);
 /* Rows of a tile of the work list. */
 uint32_t gab_attention_tile_rows(const gab_kernel_set *set, uint32_t head_dim);
+/* Adds the rows first_row..first_row + n_row - 1 of one slot, at rising positions, to the step's work list, in tiles.
+ */
+void gab_attention_add_tiles(gab_step *step, uint32_t slot, uint32_t first_row, uint32_t n_row, uint32_t first_position,
+                             uint32_t tile_rows);
 uint64_t gab_attention_pieces_bytes(uint32_t n_row, uint32_t n_head, uint32_t head_dim, uint32_t n_piece);
 
 /* Records attention and, for decode, a barrier and the merge. */

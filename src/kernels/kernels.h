@@ -25,6 +25,9 @@ typedef struct gab_weight {
     gab_shard *shards;
 } gab_weight;
 
+/* Words from the start of a shard of n_row rows to its plane 1; 0 without one. */
+uint32_t gab_shard_scale_offset(gab_dtype type, uint32_t n_col, uint32_t n_row);
+
 /* 16-byte parts a row of plane 0, counted in weights of the type; the last may be padded with zeros. */
 uint32_t gab_weight_n_part(const gab_weight *weight);
 

@@ -42,14 +42,6 @@ static bool stores_kv(const gab_kernel_context *context, const gab_matmul *op) {
     return even && kv->v_offset == kv->k_offset + n && op->weight->n_row == kv->v_offset + n;
 }
 
-static void use_matrix(const gab_matrix_shape *shape, gab_pipeline_key *key) {
-    key->subgroup = shape->lanes;
-    key->spec[GAB_SPEC_M] = shape->m;
-    key->spec[GAB_SPEC_N] = shape->n;
-    key->spec[GAB_SPEC_K] = shape->k;
-    key->spec[GAB_SPEC_SUBGROUPS] = key->spec[GAB_SPEC_LANES] / shape->lanes;
-}
-
 static void record_shard(const gab_kernel_context *context, const gab_matmul *op, const gab_shard *shard,
                          const gab_variant *variant, uint32_t rows, uint32_t cols) {
     const gab_weight *weight = op->weight;
@@ -85,7 +77,10 @@ static void record_shard(const gab_kernel_context *context, const gab_matmul *op
                              .push = &args,
                              .push_bytes = sizeof args,
                              .cost = 2.0 * shard->n_row * weight->n_col * n_col};
-    if (variant->needs & GAB_FEATURE_MATRIX) use_matrix(&context->recorder->vk->matrix, &dispatch.pipeline);
+    if (variant->needs & GAB_FEATURE_MATRIX) {
+        gab_pipeline_key_use_matrix(&dispatch.pipeline, &context->set.matrix);
+        dispatch.pipeline.spec[GAB_SPEC_SUBGROUPS] = lanes / context->set.matrix.lanes;
+    }
     if (kv) {
         args.k_offset = op->kv->k_offset;
         args.v_offset = op->kv->v_offset;

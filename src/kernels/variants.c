@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "kernels/attention.h"
 #include "kernels/matvec.h"
 
@@ -136,34 +137,28 @@ bool gab_variant_is_forced(const char *forced, gab_operation operation) {
     return false;
 }
 
-/* FNV-1a (Fowler, Noll, Vo), one word at a time */
-static uint64_t hash_words(uint64_t hash, const uint32_t *words, size_t n) {
-    for (size_t i = 0; i < n; i++) hash = (hash ^ words[i]) * 0x100000001b3u;
-    return hash;
-}
+/* ---- hashes ---- */
 
 static uint64_t hash_shaders(uint64_t hash) {
-    for (int i = 0; i < GAB_SHADER_COUNT; i++) hash = hash_words(hash, gab_shaders[i].code, gab_shaders[i].bytes / 4);
+    for (int i = 0; i < GAB_SHADER_COUNT; i++) hash = gab_hash_bytes(hash, gab_shaders[i].code, gab_shaders[i].bytes);
     return hash;
 }
 
 uint64_t gab_variants_hash(void) {
-    uint64_t hash = 0xcbf29ce484222325u;
+    uint64_t hash = GAB_HASH_START;
     for (size_t g = 0; g < N_GROUP; g++)
         for (uint32_t i = 0; i < *groups[g].n_variant; i++) {
-            gab_variant v = groups[g].variants[i];
-            uint32_t words[sizeof v / sizeof(uint32_t)];
-            for (const char *c = v.name; *c; c++) hash = hash_words(hash, &(uint32_t){(unsigned char)*c}, 1);
+            gab_variant v;
+            memcpy(&v, &groups[g].variants[i], sizeof v); /* with what pads it */
+            hash = gab_hash_bytes(hash, v.name, strlen(v.name));
             v.name = NULL; /* an address */
-            memcpy(words, &v, sizeof words);
-            hash = hash_words(hash, words, sizeof words / sizeof *words);
+            hash = gab_hash_bytes(hash, &v, sizeof v);
         }
     return hash_shaders(hash);
 }
 
 uint64_t gab_kernel_set_hash(const gab_kernel_set *set) {
     const uint32_t head[2] = {set->lane, set->lanes};
-    uint64_t hash = hash_words(0xcbf29ce484222325u, head, 2);
-    for (int i = 0; i < GAB_OP_COUNT; i++) hash = hash_words(hash, &(uint32_t){set->choice[i]}, 1);
-    return hash_shaders(hash);
+    uint64_t hash = gab_hash_bytes(GAB_HASH_START, head, sizeof head);
+    return hash_shaders(gab_hash_bytes(hash, set->choice, sizeof set->choice));
 }

@@ -170,8 +170,7 @@ static gab_status place_tensor(gab_binder *b, gab_weights *w, gab_binding *bindi
         uint32_t slab;
         shard->first_row = (uint32_t)(i * rows);
         shard->n_row = as->n_row - shard->first_row < rows ? as->n_row - shard->first_row : (uint32_t)rows;
-        if (gab_dtype_get(as->type)->n_plane > 1)
-            shard->scale_offset = (uint32_t)(shard->n_row * gab_dtype_plane_row_bytes(as->type, 0, as->n_col) / 4);
+        shard->scale_offset = gab_shard_scale_offset(as->type, as->n_col, shard->n_row);
         if (!place(slabs, shard->n_row * row_bytes, slab_bytes, &slab, &shard->slice.offset))
             return gab_fail(b->log, GAB_ERROR_HOST_MEMORY, "out of host memory for the weights' table");
         shard->slice.size = slab;

@@ -157,7 +157,7 @@ static gab_status take_time(tuner *t, contest *c, uint32_t i) {
     if (status == GAB_ERROR_VULKAN || status == GAB_ERROR_LIMIT) return GAB_OK; /* the proof says why */
     GAB_TRY(status);
     gab_timing_shape(t->vk, &c->ground, r->shape, sizeof r->shape);
-    r->gb_s = gab_timing_bytes(t->vk, &c->ground) / r->ms * 1e-6;
+    r->gb_s = gab_timing_bytes(&c->ground) / r->ms * 1e-6;
     r->gflop_s = gab_timing_operations(t->vk, &c->ground) / r->ms * 1e-6;
     return GAB_OK;
 }

@@ -202,7 +202,7 @@ static float *make_weight(bench *b, gab_dtype type, uint32_t n_row, uint32_t n_c
     for (uint32_t p = 0; p < info->n_plane; p++) plane_row[p] = (size_t)gab_dtype_plane_row_bytes(type, p, n_col);
     *shard = (gab_shard){.slice = shared(b, n_row * gab_dtype_planes_row_bytes(type, n_col)),
                          .n_row = n_row,
-                         .scale_offset = info->n_plane > 1 ? (uint32_t)(n_row * plane_row[0] / 4) : 0};
+                         .scale_offset = gab_shard_scale_offset(type, n_col, n_row)};
     float *values = host(b, (size_t)n_row * n_col, sizeof *values), *row = host(b, n_col, sizeof *row);
     void *blocks = host(b, (size_t)row_bytes, 1);
     if (b->full) return NULL;
@@ -344,11 +344,7 @@ static bool make_cache(bench *b, attention_case *c, uint64_t *random) {
 }
 
 static void add_run(gab_step *step, uint32_t slot, uint32_t position, uint32_t n, uint32_t tile) {
-    for (uint32_t i = 0; i < n; i += tile)
-        step->works[step->n_work++] = (gab_step_work){.slot = slot,
-                                                      .first_row = step->n_row + i,
-                                                      .n_row = n - i < tile ? n - i : tile,
-                                                      .first_position = position + i};
+    gab_attention_add_tiles(step, slot, step->n_row, n, position, tile);
     for (uint32_t i = 0; i < n; i++) step->rows[step->n_row++] = (gab_step_row){.slot = slot, .position = position + i};
 }
 

@@ -154,9 +154,7 @@ static uint32_t fill_step(const gab_vk *vk, const gab_kernel_set *set, const gab
     for (uint32_t i = 0; i < step->table_stride; i++) page_table[i] = i;
     const uint32_t first = g->depth - step->n_row;
     for (uint32_t i = 0; i < step->n_row; i++) step->rows[i].position = first + i;
-    for (uint32_t i = 0; i < step->n_row; i += tile)
-        step->works[step->n_work++] = (gab_step_work){
-            .first_row = i, .n_row = step->n_row - i < tile ? step->n_row - i : tile, .first_position = first + i};
+    gab_attention_add_tiles(step, 0, 0, step->n_row, first, tile);
     return step->n_work;
 }
 
@@ -174,10 +172,9 @@ static gab_status write_step(gab_vk *vk, const gab_kernel_set *set, const gab_ti
 static void record_product(const gab_kernel_context *context, const gab_timing_ground *g, uint32_t copy) {
     const gab_workload *w = &g->workload;
     const gab_dtype type = gab_workload_type(w);
-    const uint64_t plane = gab_dtype_plane_row_bytes(type, 0, w->n_col);
     gab_shard shard = {.slice = gab_buffer_slice(&g->weights, copy * g->copy_bytes, g->copy_bytes),
                        .n_row = g->n_row,
-                       .scale_offset = gab_dtype_get(type)->n_plane > 1 ? (uint32_t)(g->n_laid * plane / 4) : 0};
+                       .scale_offset = gab_shard_scale_offset(type, w->n_col, g->n_laid)};
     const gab_weight weight = {.type = type, .n_col = w->n_col, .n_row = g->n_row, .n_shard = 1, .shards = &shard};
     const gab_matmul op = {.weight = &weight,
                            .x = gab_buffer_all(&g->x),
@@ -292,9 +289,8 @@ void gab_timing_shape(const gab_vk *vk, const gab_timing_ground *g, char *text, 
         snprintf(text, size, "%ux%u x %u", g->n_row, w->n_col, rows);
 }
 
-double gab_timing_bytes(const gab_vk *vk, const gab_timing_ground *g) {
+double gab_timing_bytes(const gab_timing_ground *g) {
     const gab_workload *w = &g->workload;
-    (void)vk;
     if (gab_workload_is_attention(w))
         return 2.0 * g->depth * w->n_head_kv * gab_head_dim_padded(w->head_dim) * (w->kv_f16 ? 2 : 4);
     return (double)g->n_row * (double)gab_dtype_planes_row_bytes(gab_workload_type(w), w->n_col);

@@ -30,7 +30,7 @@ gab_status gab_timing_run(gab_vk *vk, const gab_kernel_set *set, gab_timing_grou
 /* "3072x768 x 1" */
 void gab_timing_shape(const gab_vk *vk, const gab_timing_ground *ground, char *text, size_t size);
 /* Bytes of weights, or of keys and values, that a run reads; operations that it does. */
-double gab_timing_bytes(const gab_vk *vk, const gab_timing_ground *ground);
+double gab_timing_bytes(const gab_timing_ground *ground);
 double gab_timing_operations(const gab_vk *vk, const gab_timing_ground *ground);
 
 #endif

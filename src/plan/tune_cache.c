@@ -7,22 +7,14 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "base/hash.h"
 
 enum { FILE_BYTES_MAX = 1 << 20, LINE_MAX_BYTES = 512 };
 
-/* FNV-1a (Fowler, Noll, Vo) */
-static uint64_t checksum(const char *data, size_t n) {
-    uint64_t hash = 0xcbf29ce484222325u;
-    for (size_t i = 0; i < n; i++) hash = (hash ^ (unsigned char)data[i]) * 0x100000001b3u;
-    return hash;
-}
-
 static bool file_path(const gab_vk *vk, char *path, size_t size) {
-    char folder[3072], driver[2 * VK_UUID_SIZE + 1];
-    if (!gab_cache_folder(folder, sizeof folder)) return false;
-    for (size_t i = 0; i < VK_UUID_SIZE; i++) snprintf(driver + 2 * i, 3, "%02x", vk->driver_uuid[i]);
-    const int n = snprintf(path, size, "%s/tuning-%s-%s.txt", folder, vk->info.uuid, driver);
-    return n > 0 && (size_t)n < size;
+    char stem[64];
+    snprintf(stem, sizeof stem, "tuning-%s", vk->info.uuid);
+    return gab_vk_cache_path(vk, stem, ".txt", path, size);
 }
 
 /* The lines that a file must begin with, or it is an old one. */
@@ -41,7 +33,7 @@ static file_state parse(gab_tune_cache *cache, const char *file, size_t n) {
     char head[LINE_MAX_BYTES], end[END_BYTES + 1];
     head_of(cache, head, sizeof head);
     if (n < END_BYTES || strlen(file) != n) return FILE_DAMAGED;
-    snprintf(end, sizeof end, "end %016" PRIx64 "\n", checksum(file, n - END_BYTES));
+    snprintf(end, sizeof end, "end %016" PRIx64 "\n", gab_hash_bytes(GAB_HASH_START, file, n - END_BYTES));
     if (strcmp(file + n - END_BYTES, end) != 0) return FILE_DAMAGED;
     const size_t n_head = strlen(head), n_body = n - END_BYTES;
     if (n_body < n_head || memcmp(file, head, n_head) != 0) return FILE_OLD;
@@ -174,7 +166,8 @@ void gab_tune_cache_write(gab_tune_cache *cache) {
     char *file = malloc(n_body + LINE_MAX_BYTES);
     if (!file) return;
     snprintf(file, n_body + 1, "%s%s", head, cache->text ? cache->text : "");
-    const int n_end = snprintf(file + n_body, LINE_MAX_BYTES, "end %016" PRIx64 "\n", checksum(file, n_body));
+    const int n_end =
+        snprintf(file + n_body, LINE_MAX_BYTES, "end %016" PRIx64 "\n", gab_hash_bytes(GAB_HASH_START, file, n_body));
     if (!gab_file_write_all(path, file, n_body + (size_t)n_end) && !cache->warned)
         gab_log_print(log, GAB_LOG_WARNING,
                       "tuning cache %s cannot be written (%s): kernels are tuned at every start, and the same seed may "

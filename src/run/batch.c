@@ -212,15 +212,6 @@ static void fill_out(const gab_batch_part *part, uint32_t row, gab_step_out *out
     for (uint32_t i = 0; i < out->n_recent; i++) out->recent[i] = token_at(s, n_token - n + i);
 }
 
-/* The attention tiles of a part's rows. */
-static void fill_works(gab_step *m, const gab_batch_part *part, uint32_t first_row, uint32_t tile) {
-    for (uint32_t r = 0; r < part->n_row; r += tile)
-        m->works[m->n_work++] = (gab_step_work){.slot = part->session->slot,
-                                                .first_row = first_row + r,
-                                                .n_row = at_most(part->n_row - r, tile),
-                                                .first_position = part->first + r};
-}
-
 void gab_batch_fill(gab_engine *e, const gab_batch *b, uint32_t parity) {
     uint32_t *tables;
     gab_step *m = gab_plan_mailbox(&e->plans, parity, &tables);
@@ -232,7 +223,7 @@ void gab_batch_fill(gab_engine *e, const gab_batch *b, uint32_t parity) {
     for (uint32_t i = 0; i < b->n_part; i++) {
         const gab_batch_part *part = &b->parts[i];
         const gab_session *s = part->session;
-        fill_works(m, part, row, tile);
+        gab_attention_add_tiles(m, s->slot, row, part->n_row, part->first, tile);
         for (uint32_t r = 0; r < part->n_row; r++)
             m->rows[row + r] =
                 (gab_step_row){.token = token_at(s, part->first + r), .slot = s->slot, .position = part->first + r};

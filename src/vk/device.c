@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "base/threads.h"
 #include "vk/features.h"
 #include "vk/pipeline.h"
@@ -426,4 +427,12 @@ void gab_vk_destroy(gab_vk **pvk) {
     instance_destroy(vk);
     free(vk);
     *pvk = NULL;
+}
+
+bool gab_vk_cache_path(const gab_vk *vk, const char *stem, const char *ending, char *path, size_t size) {
+    char folder[3072], uuid[2 * VK_UUID_SIZE + 1];
+    if (!gab_cache_folder(folder, sizeof folder)) return false;
+    for (size_t i = 0; i < VK_UUID_SIZE; i++) snprintf(uuid + 2 * i, 3, "%02x", vk->driver_uuid[i]);
+    const int n = snprintf(path, size, "%s/%s-%s%s", folder, stem, uuid, ending);
+    return n > 0 && (size_t)n < size;
 }

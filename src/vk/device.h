@@ -80,6 +80,9 @@ typedef struct gab_vk {
 gab_status gab_vk_create(const char *choice, const gab_log *log, gab_vk **vk);
 void gab_vk_destroy(gab_vk **vk);
 
+/* "<cache folder>/STEM-<driver UUID>ENDING"; false when there is no folder, or the path is longer than size. */
+bool gab_vk_cache_path(const gab_vk *vk, const char *stem, const char *ending, char *path, size_t size);
+
 /* Turns a VkResult into an error naming the call. DEVICE_LOST and out-of-memory results have statuses of their own. */
 gab_status gab_vk_error(const gab_vk *vk, VkResult result, const char *call);
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "base/hash.h"
 #include "base/threads.h"
 #include "base/time.h"
 #include "vk/commands.h"
@@ -38,29 +39,14 @@ struct gab_pipeline_store {
     VkPipelineLayout layouts[GAB_BINDING_MAX + 1];
 };
 
-/* FNV-1a (Fowler, Noll, Vo) */
-static uint64_t checksum(const void *data, size_t n) {
-    uint64_t hash = 0xcbf29ce484222325u;
-    for (const unsigned char *p = data, *end = p + n; p < end; p++) hash = (hash ^ *p) * 0x100000001b3u;
-    return hash;
-}
-
 /* ---- the file ---- */
-
-static bool cache_path(const gab_vk *vk, char *path, size_t size) {
-    char folder[3072], uuid[2 * VK_UUID_SIZE + 1];
-    if (!gab_cache_folder(folder, sizeof folder)) return false;
-    for (size_t i = 0; i < VK_UUID_SIZE; i++) snprintf(uuid + 2 * i, 3, "%02x", vk->driver_uuid[i]);
-    int n = snprintf(path, size, "%s/pipelines-%s.bin", folder, uuid);
-    return n > 0 && (size_t)n < size;
-}
 
 static cache_header header_of(const gab_vk *vk, const void *data, size_t n) {
     cache_header header = {.magic = {'G', 'A', 'B', 'P', 'I', 'P', 'E', '1'},
                            .vendor = vk->properties.vendorID,
                            .device = vk->properties.deviceID,
                            .bytes = n,
-                           .checksum = checksum(data, n)};
+                           .checksum = gab_hash_bytes(GAB_HASH_START, data, n)};
     memcpy(header.driver_uuid, vk->driver_uuid, VK_UUID_SIZE);
     return header;
 }
@@ -71,7 +57,7 @@ static char *cache_read(gab_pipeline_store *store, size_t *n) {
     char path[4096];
     char *file = NULL;
     size_t size = 0;
-    if (!cache_path(vk, path, sizeof path)) return NULL;
+    if (!gab_vk_cache_path(vk, "pipelines", ".bin", path, sizeof path)) return NULL;
     FILE *exists = fopen(path, "rb");
     if (!exists) {
         if (errno != ENOENT) {
@@ -113,7 +99,7 @@ static void cache_write(gab_pipeline_store *store) {
         vk->fn.vkGetPipelineCacheData(vk->device, store->cache, &n, file + sizeof(cache_header)) == VK_SUCCESS) {
         cache_header header = header_of(vk, file + sizeof header, n);
         memcpy(file, &header, sizeof header);
-        if (!cache_path(vk, path, sizeof path))
+        if (!gab_vk_cache_path(vk, "pipelines", ".bin", path, sizeof path))
             gab_log_print(&vk->log, GAB_LOG_WARNING,
                           "no cache folder can be made (XDG_CACHE_HOME, HOME): pipelines are compiled at every start");
         else if (!gab_file_write_all(path, file, sizeof header + n) && !store->cache_warned)
@@ -313,6 +299,13 @@ gab_status gab_pipeline_get(gab_pipeline_store *store, const gab_pipeline_key *k
     pthread_mutex_unlock(&store->lock);
     if (status == GAB_OK) *pipeline = &node->pipeline;
     return status;
+}
+
+void gab_pipeline_key_use_matrix(gab_pipeline_key *key, const gab_matrix_shape *shape) {
+    key->subgroup = shape->lanes;
+    key->spec[GAB_SPEC_M] = shape->m;
+    key->spec[GAB_SPEC_N] = shape->n;
+    key->spec[GAB_SPEC_K] = shape->k;
 }
 
 uint32_t gab_pipeline_count(const gab_pipeline_store *store) {

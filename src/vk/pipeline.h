@@ -39,6 +39,9 @@ gab_status gab_pipeline_compile_requested(gab_pipeline_store *store);
  * store. */
 gab_status gab_pipeline_get(gab_pipeline_store *store, const gab_pipeline_key *key, const gab_pipeline **pipeline);
 
+/* Makes it a pipeline of cooperative matrices of a shape: subgroup, M, N, K. */
+void gab_pipeline_key_use_matrix(gab_pipeline_key *key, const gab_matrix_shape *shape);
+
 /* All pipelines so far, for statistics and the hash of variants. */
 uint32_t gab_pipeline_count(const gab_pipeline_store *store);
 const gab_pipeline *gab_pipeline_at(const gab_pipeline_store *store, uint32_t i);
