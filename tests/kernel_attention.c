@@ -161,6 +161,10 @@ GAB_TEST(decode_64_f32) {
     now = (shape){64, 3, 3, false, 1};
     gab_test_each_device(decode_now);
 }
+GAB_TEST(decode_512_f32) { /* heads that the kernels of the LANE family leave to those of the other */
+    now = (shape){512, 1, 1, false, 1};
+    gab_test_each_device(decode_now);
+}
 GAB_TEST(decode_128_f32) {
     now = (shape){128, 2, 2, false, 1};
     gab_test_each_device(decode_now);
@@ -311,6 +315,10 @@ GAB_TEST(prefill_groups) { /* 1 to 8 query heads a head of keys, a head_dim of 1
 }
 GAB_TEST(prefill_256_f16) {
     now = (shape){256, 2, 1, true, 1};
+    gab_test_each_device(prefill_now);
+}
+GAB_TEST(prefill_512_f32) {
+    now = (shape){512, 1, 1, false, 1};
     gab_test_each_device(prefill_now);
 }
 GAB_TEST(prefill_7_f32) {

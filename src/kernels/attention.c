@@ -49,6 +49,18 @@ bool gab_attention_is_decode(const gab_kernel_context *context) {
     return context->n_row <= GAB_MATVEC_COLUMNS_MAX;
 }
 
+/* The set's variant, or for heads above 256 dimensions, of which the LANE kernels would hold too much in registers to
+ * be compiled in reasonable time, the first of the GROUP family. */
+static const gab_variant *variant_for(const gab_kernel_set *set, gab_operation operation, uint32_t head_dim) {
+    const uint32_t lane_head_dim_max = 256;
+    uint32_t n;
+    const gab_variant *variant = gab_variant_of(set, operation);
+    if (!variant->lane || head_dim <= lane_head_dim_max) return variant;
+    variant = gab_variants(operation, &n);
+    while (variant->lane) variant++;
+    return variant;
+}
+
 /* Invocations a group of the LANE kernels. */
 static uint32_t lane_lanes(const gab_kernel_set *set) {
     return set->lanes < 16 ? set->lanes : 16;
@@ -89,7 +101,7 @@ static matrix_plan plan_matrix(const gab_kernel_set *set, const gab_variant *var
 }
 
 uint32_t gab_attention_tile_rows(const gab_kernel_set *set, uint32_t head_dim) {
-    const gab_variant *variant = gab_variant_of(set, GAB_OP_ATTENTION_PREFILL);
+    const gab_variant *variant = variant_for(set, GAB_OP_ATTENTION_PREFILL, head_dim);
     if (variant->across) return set->lanes * variant->rows[0];
     if (variant->lane) return lane_lanes(set);
     const matrix_plan matrix = plan_matrix(set, variant, head_dim);
@@ -111,7 +123,7 @@ uint64_t gab_attention_pieces_bytes(uint32_t n_row, uint32_t n_head, uint32_t he
 }
 
 static void record_decode(const gab_kernel_context *context, const gab_attention *op, const gab_attention_args *args) {
-    const gab_variant *variant = gab_variant_of(&context->set, GAB_OP_ATTENTION_DECODE);
+    const gab_variant *variant = variant_for(&context->set, GAB_OP_ATTENTION_DECODE, op->kv.head_dim);
     const uint32_t padded = gab_head_dim_padded(op->kv.head_dim), heads = op->n_head / op->kv.n_head_kv;
     gab_dispatch dispatch = {
         .pipeline = {.shader = variant->shader,
@@ -148,7 +160,7 @@ static void record_decode(const gab_kernel_context *context, const gab_attention
 
 static void record_prefill(const gab_kernel_context *context, const gab_attention *op, const gab_attention_args *args) {
     const gab_kernel_set *set = &context->set;
-    const gab_variant *variant = gab_variant_of(set, GAB_OP_ATTENTION_PREFILL);
+    const gab_variant *variant = variant_for(set, GAB_OP_ATTENTION_PREFILL, op->kv.head_dim);
     const uint32_t head_dim = op->kv.head_dim, rows = gab_attention_tile_rows(set, head_dim);
     const matrix_plan matrix = plan_matrix(set, variant, head_dim);
     gab_dispatch dispatch = {.pipeline = {.shader = variant->shader,
