@@ -212,25 +212,6 @@ GAB_TEST(nothing_is_run_without_measuring) {
     gab_test_vk_close(&vk);
 }
 
-static VkPipeline spilling; /* VK_NULL_HANDLE: all */
-
-static VkResult one_executable(VkDevice owner, const VkPipelineInfoKHR *info, uint32_t *n,
-                               VkPipelineExecutablePropertiesKHR *properties) {
-    (void)owner, (void)info, (void)properties;
-    *n = 1;
-    return VK_SUCCESS;
-}
-
-static VkResult some_spill(VkDevice owner, const VkPipelineExecutableInfoKHR *info, uint32_t *n,
-                           VkPipelineExecutableStatisticKHR *statistics) {
-    (void)owner;
-    *n = 1;
-    snprintf(statistics[0].name, sizeof statistics[0].name, "Spill Count");
-    statistics[0].format = VK_PIPELINE_EXECUTABLE_STATISTIC_FORMAT_UINT64_KHR;
-    statistics[0].value.u64 = !spilling || info->pipeline == spilling;
-    return VK_SUCCESS;
-}
-
 /* By rule, but not what spills by the driver's word, unless all of the family does. */
 GAB_TEST(statistics_refine_the_rule) {
     gab_kernel_set set;
@@ -252,21 +233,18 @@ GAB_TEST(statistics_refine_the_rule) {
     set = by_rule;
     CHECK(gab_workload_keys(vk, &set, &matvec, keys) == 4); /* 1, 2, 4, 8 columns */
     CHECK_OK(gab_pipeline_get(vk->pipelines, &keys[2], &pipeline));
-    spilling = pipeline->pipeline;
     options.measure = false;
-    vk->fn.vkGetPipelineExecutablePropertiesKHR = one_executable;
-    vk->fn.vkGetPipelineExecutableStatisticsKHR = some_spill;
-    vk->has_pipeline_statistics = true; /* of pipelines that are compiled already */
+    gab_test_spill(vk, pipeline->pipeline);
     choose(vk, &options, &set);
     CHECK((set.choice[matvec.operation] == first) == (n_family == 1));
     CHECK(variants[set.choice[matvec.operation]].lane == variants[first].lane);
     CHECK(strstr(gab_test_log_last(GAB_LOG_INFO), "is put aside") &&
           strstr(gab_test_log_last(GAB_LOG_INFO), variants[first].name));
-    spilling = VK_NULL_HANDLE;
+    gab_test_spill(vk, VK_NULL_HANDLE);
     set = by_rule;
     choose(vk, &options, &set);
     CHECK(set.choice[matvec.operation] == first && gab_test_log_count(GAB_LOG_WARNING) == 0);
-    vk->has_pipeline_statistics = false;
+    gab_test_spill_end(vk);
     gab_test_vk_close(&vk);
 }
 
@@ -321,39 +299,6 @@ GAB_TEST(progress) {
 
 /* ---- the cache ---- */
 
-static bool cache_file(char *path, size_t size) {
-    char folder[600];
-    snprintf(folder, sizeof folder, "%s/gabbro", gab_test_cache_home());
-    DIR *dir = opendir(folder);
-    bool found = false;
-    if (!dir) return false;
-    for (struct dirent *entry; (entry = readdir(dir));)
-        if (strncmp(entry->d_name, "tuning-", 7) == 0) {
-            CHECK(!found && !strstr(entry->d_name, ".tmp"));
-            snprintf(path, size, "%s/%s", folder, entry->d_name);
-            found = true;
-        }
-    closedir(dir);
-    return found;
-}
-
-static char *file_read(const char *path, size_t *n) {
-    FILE *f = fopen(path, "rb");
-    CHECK(f && fseek(f, 0, SEEK_END) == 0);
-    *n = (size_t)ftell(f);
-    rewind(f);
-    char *data = malloc(*n + 1);
-    CHECK(data && fread(data, 1, *n, f) == *n);
-    fclose(f);
-    data[*n] = 0;
-    return data;
-}
-
-static void file_write(const char *path, const void *data, size_t n) {
-    FILE *f = fopen(path, "wb");
-    CHECK(f && fwrite(data, 1, n, f) == n && fclose(f) == 0);
-}
-
 GAB_TEST(cache_round_trip) {
     gab_kernel_set set, by_rule;
     char path[1024];
@@ -363,10 +308,10 @@ GAB_TEST(cache_round_trip) {
     gab_tune_options options = options_default();
     device.ms[other] = 0.5;
     set = by_rule;
-    CHECK(!cache_file(path, sizeof path));
+    CHECK(!gab_test_cache_file("tuning-", path, sizeof path));
     choose(vk, &options, &set);
-    CHECK(device.n_prove > 0 && cache_file(path, sizeof path));
-    char *text = file_read(path, &n);
+    CHECK(device.n_prove > 0 && gab_test_cache_file("tuning-", path, sizeof path));
+    char *text = gab_test_file_read(path, &n);
     CHECK(strncmp(text, "gabbro tuning 1\n", 16) == 0 && strstr(text, "use matvec_q8_0 fast 4096x1024 : "));
     free(text);
     /* Known: nothing is run, whatever would be measured now. */
@@ -429,13 +374,13 @@ GAB_TEST(cache_damaged) {
     gab_vk *vk = open_default(&set);
     const gab_tune_options options = options_default();
     choose(vk, &options, &set);
-    CHECK(cache_file(path, sizeof path));
-    char *text = file_read(path, &n);
+    CHECK(gab_test_cache_file("tuning-", path, sizeof path));
+    char *text = gab_test_file_read(path, &n);
     for (size_t at = 0; at < n; at += 13) {
         char what[32];
         snprintf(what, sizeof what, "byte %zu", at);
         text[at] ^= 4;
-        file_write(path, text, n);
+        gab_test_file_write(path, text, n);
         text[at] ^= 4;
         expect_one_warning(vk, &set, path, what);
         gab_test_log_reset();
@@ -444,13 +389,13 @@ GAB_TEST(cache_damaged) {
     }
     static const size_t lengths[] = {0, 1, 16, 40};
     for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
-        file_write(path, text, lengths[i]);
+        gab_test_file_write(path, text, lengths[i]);
         expect_one_warning(vk, &set, path, "cut");
     }
-    file_write(path, text, n - 1);
+    gab_test_file_write(path, text, n - 1);
     expect_one_warning(vk, &set, path, "one byte short");
     text[n / 2] = 0;
-    file_write(path, text, n);
+    gab_test_file_write(path, text, n);
     expect_one_warning(vk, &set, path, "zero byte");
     free(text);
     gab_test_vk_close(&vk);
@@ -463,7 +408,7 @@ GAB_TEST(cache_cannot_be_written) {
     const gab_tune_options options = options_default();
     /* A folder in the place of the file. */
     choose(vk, &options, &set);
-    CHECK(cache_file(path, sizeof path) && remove(path) == 0 && mkdir(path, 0777) == 0);
+    CHECK(gab_test_cache_file("tuning-", path, sizeof path) && remove(path) == 0 && mkdir(path, 0777) == 0);
     expect_one_warning(vk, &set, path, "folder");
     CHECK(rmdir(path) == 0);
     /* A file in the place of the folder: as good as one that may not be written, which stops even root. */
@@ -476,7 +421,7 @@ GAB_TEST(cache_cannot_be_written) {
     }
     closedir(dir);
     CHECK(rmdir(folder) == 0);
-    file_write(folder, "x", 1);
+    gab_test_file_write(folder, "x", 1);
     expect_one_warning(vk, &set, "", "file for a folder");
     CHECK(remove(folder) == 0);
     gab_test_vk_close(&vk);

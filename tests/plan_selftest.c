@@ -188,37 +188,18 @@ GAB_TEST(refused) {
     gab_test_vk_close(&vk);
 }
 
-static VkResult one_executable(VkDevice device, const VkPipelineInfoKHR *info, uint32_t *n,
-                               VkPipelineExecutablePropertiesKHR *properties) {
-    (void)device, (void)info, (void)properties;
-    *n = 1;
-    return VK_SUCCESS;
-}
-
-static VkResult spills(VkDevice device, const VkPipelineExecutableInfoKHR *info, uint32_t *n,
-                       VkPipelineExecutableStatisticKHR *statistics) {
-    (void)device, (void)info;
-    *n = 1;
-    snprintf(statistics[0].name, sizeof statistics[0].name, "Spilled VGPRs");
-    statistics[0].format = VK_PIPELINE_EXECUTABLE_STATISTIC_FORMAT_UINT64_KHR;
-    statistics[0].value.u64 = 7;
-    return VK_SUCCESS;
-}
-
 GAB_TEST(spilling) {
     gab_kernel_set set;
     gab_vk *vk = open_default(&set);
     const gab_workload w = product(GAB_OP_MATVEC + GAB_DTYPE_F32);
     gab_proof proof;
     CHECK_OK(gab_selftest_compile(vk, &set, &w, &proof));
-    vk->fn.vkGetPipelineExecutablePropertiesKHR = one_executable;
-    vk->fn.vkGetPipelineExecutableStatisticsKHR = spills;
-    vk->has_pipeline_statistics = true; /* of pipelines that are compiled already */
+    gab_test_spill(vk, VK_NULL_HANDLE);
     CHECK_OK(gab_selftest(vk, &set, &w, &gab_workload_kernels, false, &proof));
     check_verdict(proof, GAB_VERDICT_SPILLS, "matvec");
     CHECK_OK(gab_selftest(vk, &set, &w, &gab_workload_kernels, true, &proof));
     check_verdict(proof, GAB_VERDICT_RIGHT, "");
-    vk->has_pipeline_statistics = false;
+    gab_test_spill_end(vk);
     gab_test_vk_close(&vk);
 }
 

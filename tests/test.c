@@ -70,3 +70,20 @@ float gab_test_random_normal(gab_test_random *random) {
     double u = (gab_test_random_u32(random) + 0.5) / 4294967296.0, v = gab_test_random_u32(random) / 4294967296.0;
     return (float)(sqrt(-2.0 * log(u)) * cos(6.283185307179586 * v));
 }
+
+char *gab_test_file_read(const char *path, size_t *n_byte) {
+    FILE *f = fopen(path, "rb");
+    CHECK(f && fseek(f, 0, SEEK_END) == 0);
+    *n_byte = (size_t)ftell(f);
+    rewind(f);
+    char *data = malloc(*n_byte + 1);
+    CHECK(data && fread(data, 1, *n_byte, f) == *n_byte);
+    fclose(f);
+    data[*n_byte] = 0;
+    return data;
+}
+
+void gab_test_file_write(const char *path, const void *data, size_t n_byte) {
+    FILE *f = fopen(path, "wb");
+    CHECK(f && fwrite(data, 1, n_byte, f) == n_byte && fclose(f) == 0);
+}

@@ -82,6 +82,10 @@ const char *gab_test_model(const char *name);
 /* A file of the source tree. */
 const char *gab_test_source(const char *name);
 
+/* All of a file, with a 0 behind it, to be freed; and writing one. */
+char *gab_test_file_read(const char *path, size_t *n_byte);
+void gab_test_file_write(const char *path, const void *data, size_t n_byte);
+
 /* Repeatable random numbers. */
 typedef struct gab_test_random {
     uint64_t state;

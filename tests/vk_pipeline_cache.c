@@ -2,50 +2,12 @@
  * result. */
 #include "vk_test.h"
 
-#include <dirent.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "matmul_check.h"
 
 static const char *device; /* the one at hand */
-
-static void path_in(char *path, size_t size, const char *name) {
-    snprintf(path, size, "%s/gabbro%s%s", gab_test_cache_home(), name[0] ? "/" : "", name);
-}
-
-/* The cache file of the device at hand; false when there is none. */
-static bool cache_file(char *path, size_t size) {
-    char folder[600];
-    bool found = false;
-    path_in(folder, sizeof folder, "");
-    DIR *dir = opendir(folder);
-    if (!dir) return false;
-    for (struct dirent *entry; (entry = readdir(dir));)
-        if (strncmp(entry->d_name, "pipelines-", 10) == 0) {
-            CHECK(!found && strstr(entry->d_name, ".bin") && !strstr(entry->d_name, ".tmp"));
-            found = true;
-            path_in(path, size, entry->d_name);
-        }
-    closedir(dir);
-    return found;
-}
-
-static char *file_read(const char *path, size_t *n) {
-    FILE *f = fopen(path, "rb");
-    CHECK(f && fseek(f, 0, SEEK_END) == 0);
-    *n = (size_t)ftell(f);
-    rewind(f);
-    char *data = malloc(*n + 1);
-    CHECK(data && fread(data, 1, *n, f) == *n);
-    fclose(f);
-    return data;
-}
-
-static void file_write(const char *path, const void *data, size_t n) {
-    FILE *f = fopen(path, "wb");
-    CHECK(f && fwrite(data, 1, n, f) == n && fclose(f) == 0);
-}
 
 /* Opens the device, runs a kernel, closes it. Returns the warnings; none may be an error. */
 static unsigned use_device(void) {
@@ -72,9 +34,9 @@ static void each_device(void (*body)(void)) {
         gab_vk *vk = gab_test_vk_open(device);
         bool executes = vk->executes;
         gab_test_vk_close(&vk);
-        if (cache_file(path, sizeof path)) CHECK(remove(path) == 0);
+        if (gab_test_cache_file("pipelines-", path, sizeof path)) CHECK(remove(path) == 0);
         if (executes) body();
-        if (cache_file(path, sizeof path)) CHECK(remove(path) == 0);
+        if (gab_test_cache_file("pipelines-", path, sizeof path)) CHECK(remove(path) == 0);
     }
     gab_device_list_free(&devices);
 }
@@ -82,13 +44,14 @@ static void each_device(void (*body)(void)) {
 static void written_and_read(void) {
     char path[1024];
     size_t n = 0, n_again = 0;
-    CHECK(!cache_file(path, sizeof path));
+    CHECK(!gab_test_cache_file("pipelines-", path, sizeof path));
     CHECK(use_device() == 0);
-    CHECK(cache_file(path, sizeof path));
-    char *first = file_read(path, &n);
+    CHECK(gab_test_cache_file("pipelines-", path, sizeof path));
+    CHECK(strstr(path, ".bin"));
+    char *first = gab_test_file_read(path, &n);
     CHECK(n > 56 && memcmp(first, "GABPIPE1", 8) == 0);
     CHECK(use_device() == 0);
-    char *second = file_read(path, &n_again);
+    char *second = gab_test_file_read(path, &n_again);
     CHECK(n_again > 56);
     free(first);
     free(second);
@@ -99,7 +62,7 @@ GAB_TEST(written_and_read) {
 
 /* One warning, right results, and a sound file afterwards. */
 static void expect_one_warning(const char *path, const void *data, size_t n, const char *what) {
-    file_write(path, data, n);
+    gab_test_file_write(path, data, n);
     unsigned warnings = use_device();
     if (warnings != 1) FAIL("%s: %u warnings, expected one", what, warnings);
     CHECK(strstr(gab_test_log_last(GAB_LOG_WARNING), path));
@@ -109,8 +72,8 @@ static void expect_one_warning(const char *path, const void *data, size_t n, con
 static void truncated(void) {
     char path[1024];
     size_t n = 0;
-    CHECK(use_device() == 0 && cache_file(path, sizeof path));
-    char *data = file_read(path, &n);
+    CHECK(use_device() == 0 && gab_test_cache_file("pipelines-", path, sizeof path));
+    char *data = gab_test_file_read(path, &n);
     expect_one_warning(path, data, 0, "empty");
     expect_one_warning(path, data, 10, "10 bytes");
     expect_one_warning(path, data, n - 1, "one byte short");
@@ -128,8 +91,8 @@ static void damaged(void) {
                   {32, "length"}, {40, "checksum"},   {48, "data"}};
     char path[1024];
     size_t n = 0;
-    CHECK(use_device() == 0 && cache_file(path, sizeof path));
-    char *data = file_read(path, &n);
+    CHECK(use_device() == 0 && gab_test_cache_file("pipelines-", path, sizeof path));
+    char *data = gab_test_file_read(path, &n);
     for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
         CHECK(places[i].at < n);
         data[places[i].at] ^= 4;
@@ -146,7 +109,7 @@ GAB_TEST(damaged) {
 
 static void folder_in_its_place(void) {
     char path[1024];
-    CHECK(use_device() == 0 && cache_file(path, sizeof path));
+    CHECK(use_device() == 0 && gab_test_cache_file("pipelines-", path, sizeof path));
     CHECK(remove(path) == 0 && mkdir(path, 0777) == 0);
     unsigned warnings = use_device();
     CHECK(rmdir(path) == 0);
@@ -159,13 +122,13 @@ GAB_TEST(folder_in_its_place) {
 /* A file where the cache folder should be; root could write into a folder without permissions. */
 static void folder_is_a_file(void) {
     char folder[600], path[1024];
-    path_in(folder, sizeof folder, "");
-    if (cache_file(path, sizeof path)) CHECK(remove(path) == 0);
+    snprintf(folder, sizeof folder, "%s/gabbro", gab_test_cache_home());
+    if (gab_test_cache_file("pipelines-", path, sizeof path)) CHECK(remove(path) == 0);
     CHECK(rmdir(folder) == 0);
-    file_write(folder, "x", 1);
+    gab_test_file_write(folder, "x", 1);
     unsigned warnings = use_device();
     CHECK(remove(folder) == 0);
-    CHECK(use_device() == 0 && cache_file(path, sizeof path)); /* the folder is made again */
+    CHECK(use_device() == 0 && gab_test_cache_file("pipelines-", path, sizeof path)); /* the folder is made again */
     if (warnings != 1) FAIL("%u warnings, expected one", warnings);
 }
 GAB_TEST(folder_is_a_file) {

@@ -174,6 +174,52 @@ void gab_test_each_device(void (*body)(gab_vk *vk, gab_kernel_set set)) {
     if (n_usable == 0) SKIP("no device with Vulkan 1.2");
 }
 
+bool gab_test_cache_file(const char *start, char *path, size_t size) {
+    char folder[600];
+    bool found = false;
+    snprintf(folder, sizeof folder, "%s/gabbro", gab_test_cache_home());
+    DIR *dir = opendir(folder);
+    if (!dir) return false;
+    for (struct dirent *entry; (entry = readdir(dir));) {
+        if (strncmp(entry->d_name, start, strlen(start)) != 0) continue;
+        CHECK(!found && !strstr(entry->d_name, ".tmp"));
+        found = true;
+        snprintf(path, size, "%s/%s", folder, entry->d_name);
+    }
+    closedir(dir);
+    return found;
+}
+
+static VkPipeline spilling; /* VK_NULL_HANDLE: all */
+
+static VkResult one_executable(VkDevice device, const VkPipelineInfoKHR *info, uint32_t *n,
+                               VkPipelineExecutablePropertiesKHR *properties) {
+    (void)device, (void)info, (void)properties;
+    *n = 1;
+    return VK_SUCCESS;
+}
+
+static VkResult some_spill(VkDevice device, const VkPipelineExecutableInfoKHR *info, uint32_t *n,
+                           VkPipelineExecutableStatisticKHR *statistics) {
+    (void)device;
+    *n = 1;
+    snprintf(statistics[0].name, sizeof statistics[0].name, "Spilled VGPRs");
+    statistics[0].format = VK_PIPELINE_EXECUTABLE_STATISTIC_FORMAT_UINT64_KHR;
+    statistics[0].value.u64 = !spilling || info->pipeline == spilling ? 7 : 0;
+    return VK_SUCCESS;
+}
+
+void gab_test_spill(gab_vk *vk, VkPipeline pipeline) {
+    spilling = pipeline;
+    vk->fn.vkGetPipelineExecutablePropertiesKHR = one_executable;
+    vk->fn.vkGetPipelineExecutableStatisticsKHR = some_spill;
+    vk->has_pipeline_statistics = true; /* of pipelines that are compiled already */
+}
+
+void gab_test_spill_end(gab_vk *vk) {
+    vk->has_pipeline_statistics = false;
+}
+
 gab_test_calls gab_test_calls_start(void) {
     gab_test_calls calls;
     void *layer = dlopen(GAB_TEST_CALL_COUNTER, RTLD_NOW); /* the loader's copy is the same */

@@ -40,6 +40,14 @@ void gab_test_vk_close(gab_vk **vk);
 /* The XDG_CACHE_HOME of this process; removed at exit. */
 const char *gab_test_cache_home(void);
 
+/* The one file in the program's cache folder that begins with `start`; false when there is none. */
+bool gab_test_cache_file(const char *start, char *path, size_t size);
+
+/* From here on the device's driver says that a pipeline spills, or with VK_NULL_HANDLE that all do; end: it says
+ * nothing any more. */
+void gab_test_spill(gab_vk *vk, VkPipeline pipeline);
+void gab_test_spill_end(gab_vk *vk);
+
 /* ---- the layer that counts calls (call_counter/) ---- */
 
 typedef struct gab_test_calls {
