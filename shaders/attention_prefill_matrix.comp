@@ -2,7 +2,8 @@
 // factors, f32 sums, a cache of f16. All subgroups share ROWS queries: each forms the scores of its own keys and the result's own
 // dimensions, so that a tile of keys or values is loaded once a group. A query row is scaled by a power of two to below 2^14 and
 // kept as the sum of two f16 (real models exceed f16's range, and large scores need more than its 11 bits); probabilities are one
-// f16 each. Values past the end of a sequence are read and multiplied by 0: pages hold finite numbers everywhere. Grid: heads, tiles of at most ROWS rows.
+// f16 each. Values past the end of a sequence are read and multiplied by 0: pages hold finite numbers everywhere (kv.glsl).
+// Grid: heads, tiles of at most ROWS rows.
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_control_flow_attributes : require
@@ -26,6 +27,7 @@ layout(push_constant, std430) uniform Push {
 };
 #include "step.glsl"
 #include "attention.glsl"
+#include "scale.glsl"
 
 const uint TILES = ROWS / M;                                     // of queries
 const uint OUT = (HEAD_DIM / N + SUBGROUPS - 1) / SUBGROUPS;     // tiles of dimensions a subgroup
@@ -62,10 +64,6 @@ float greatest(vec4 v) {
     return max(max(v.x, v.y), max(v.z, v.w));
 }
 
-float power_of_two(int e) {
-    return uintBitsToFloat(uint(127 + e) << 23);
-}
-
 // Stages the row's queries; returns what the products must be multiplied by.
 float stage_queries(uint from, uint row, uint part, uint lane) {
     float most = 0.0;
@@ -73,7 +71,7 @@ float stage_queries(uint from, uint row, uint part, uint lane) {
     shares[lane] = most;
     barrier();
     for (uint i = 0; i < PARTS; i++) most = max(most, shares[row * PARTS + i]);
-    const int e = clamp(140 - int(floatBitsToUint(most) >> 23), -126, 126); // below 2^14
+    const int e = scale_exponent(most, 14);
     for (uint i = part; i < HEAD_DIM / 4; i += PARTS) {
         const vec4 x = query_quad(from, i) * power_of_two(e);
         const uvec2 high = pack(x);

@@ -18,6 +18,7 @@ layout(push_constant, std430) uniform Push {
 #include "weight.glsl"
 #include "matmul_epilogue.glsl"
 #include "matmul_tile.glsl"
+#include "matmul_registers.glsl"
 
 // OpSDot of SPV_KHR_integer_dot_product on words of four bytes: capabilities DotProduct, DotProductInput4x8BitPacked; the literal is
 // PackedVectorFormat4x8Bit.
@@ -26,8 +27,6 @@ int dot_4x8(uint a, uint b, spirv_literal int packed_format);
 
 const uint DEPTH = 32; // a block: two vectors of 16 bytes
 const uint UNITS = DEPTH / WEIGHT_PART;
-const uint LANE_ROWS = ROWS * COLS / (4 * LANES);
-const uint ROW_LANES = ROWS / LANE_ROWS, COL_LANES = COLS / 4;
 shared uvec4 w_tile[ROWS * 2];
 shared uvec4 x_tile[COLS * 2];
 shared float w_scale[ROWS];
@@ -64,12 +63,7 @@ uint bytes_of(vec4 v) {
 void stage_columns(uint first_col, uint n_col, uint k0, uint lane) {
     for (uint col = lane; col < COLS; col += LANES) {
         vec4 v[DEPTH / 4];
-        float most = 0.0;
-        uint from = tile_column(first_col + col, n_col) + k0 / 4;
-        [[unroll]] for (uint q = 0; q < DEPTH / 4; q++) {
-            v[q] = x[from + q];
-            most = max(most, largest(v[q]));
-        }
+        float most = column_block(tile_column(first_col + col, n_col) + k0 / 4, v);
         float inverse = most > 1e-30 ? 127.0 / most : 0.0;
         [[unroll]] for (uint h = 0; h < 2; h++)
             x_tile[col * 2 + h] = uvec4(bytes_of(v[4 * h] * inverse), bytes_of(v[4 * h + 1] * inverse),
@@ -84,11 +78,10 @@ void main() {
     uint lane = gl_LocalInvocationID.x;
     uint n_col = matmul_columns();
     if (first_col >= n_col) return;
-    uint my_row = lane % ROW_LANES, my_col = lane / ROW_LANES; // rows my_row + ROW_LANES i, columns my_col + COL_LANES j
+    uint my_row = lane % ROW_LANES, my_col = lane / ROW_LANES;
     uint swizzle = TILE_SWIZZLE(my_row, 2);
 
-    vec4 sums[LANE_ROWS];
-    [[unroll]] for (uint i = 0; i < LANE_ROWS; i++) sums[i] = vec4(0.0);
+    sums_clear();
     for (uint k0 = 0; k0 < args.n_block * WEIGHT_PART; k0 += DEPTH) {
         stage_weights(first_row, k0, lane);
         stage_columns(first_col, n_col, k0, LANES - 1 - lane); // the others, where not all have weights to load
@@ -111,9 +104,5 @@ void main() {
             }
         barrier();
     }
-    [[unroll]] for (uint i = 0; i < LANE_ROWS; i++)
-        [[unroll]] for (uint j = 0; j < 4; j++) {
-            uint row = first_row + my_row + ROW_LANES * i, col = first_col + my_col + COL_LANES * j;
-            if (row < args.n_row && col < n_col) matmul_store(row, col, sums[i][j]);
-        }
+    sums_store(first_row + my_row, first_col + my_col, n_col);
 }

@@ -17,12 +17,11 @@ layout(push_constant, std430) uniform Push {
 #include "weight.glsl"
 #include "matmul_epilogue.glsl"
 #include "matmul_tile.glsl"
+#include "matmul_registers.glsl"
 
 const uint QUADS = DEPTH / 4;
 const uint UNIT = DEPTH < WEIGHT_PART ? DEPTH : WEIGHT_PART; // weights an invocation loads at once: a part, or some of one
 const uint UNITS = DEPTH / UNIT;
-const uint LANE_ROWS = ROWS * COLS / (4 * LANES);
-const uint ROW_LANES = ROWS / LANE_ROWS, COL_LANES = COLS / 4;
 shared vec4 w_tile[ROWS * QUADS];
 shared vec4 x_tile[COLS * QUADS];
 
@@ -46,11 +45,10 @@ void main() {
     uint lane = gl_LocalInvocationID.x;
     uint n_col = matmul_columns();
     if (first_col >= n_col) return;
-    uint my_row = lane % ROW_LANES, my_col = lane / ROW_LANES; // rows my_row + ROW_LANES i, columns my_col + COL_LANES j
+    uint my_row = lane % ROW_LANES, my_col = lane / ROW_LANES;
     uint swizzle = TILE_SWIZZLE(my_row, QUADS);
 
-    vec4 sums[LANE_ROWS];
-    [[unroll]] for (uint i = 0; i < LANE_ROWS; i++) sums[i] = vec4(0.0);
+    sums_clear();
     for (uint k0 = 0; k0 < args.n_block * WEIGHT_PART; k0 += DEPTH) {
         stage_weights(first_row, k0, lane);
         for (uint i = lane; i < COLS * QUADS; i += LANES)
@@ -68,9 +66,5 @@ void main() {
         }
         barrier();
     }
-    [[unroll]] for (uint i = 0; i < LANE_ROWS; i++)
-        [[unroll]] for (uint j = 0; j < 4; j++) {
-            uint row = first_row + my_row + ROW_LANES * i, col = first_col + my_col + COL_LANES * j;
-            if (row < args.n_row && col < n_col) matmul_store(row, col, sums[i][j]);
-        }
+    sums_store(first_row + my_row, first_col + my_col, n_col);
 }

@@ -18,11 +18,10 @@ layout(push_constant, std430) uniform Push {
 #include "weight.glsl"
 #include "matmul_epilogue.glsl"
 #include "matmul_tile.glsl"
+#include "matmul_registers.glsl"
 #include "matmul_f16.glsl"
 
 const uint DEPTH = 32, EIGHTS = DEPTH / 8, UNITS = EIGHTS / UNIT_EIGHTS;
-const uint LANE_ROWS = ROWS * COLS / (4 * LANES);
-const uint ROW_LANES = ROWS / LANE_ROWS, COL_LANES = COLS / 4;
 shared uvec4 w_tile[ROWS * EIGHTS];
 shared uvec4 x_tile[COLS * EIGHTS];
 shared float w_scale[ROWS];
@@ -42,12 +41,7 @@ void stage_weights(uint first_row, uint k0, uint lane) {
 void stage_columns(uint first_col, uint n_col, uint k0, uint lane) {
     for (uint col = lane; col < COLS; col += LANES) {
         vec4 v[DEPTH / 4];
-        float most = 0.0;
-        uint from = tile_column(first_col + col, n_col) + k0 / 4;
-        [[unroll]] for (uint q = 0; q < DEPTH / 4; q++) {
-            v[q] = x[from + q];
-            most = max(most, largest(v[q]));
-        }
+        float most = column_block(tile_column(first_col + col, n_col) + k0 / 4, v);
         int e = scale_exponent(most, 4);
         [[unroll]] for (uint q = 0; q < EIGHTS; q++)
             x_tile[col * EIGHTS + q] = uvec4(pack(v[2 * q] * power_of_two(e)), pack(v[2 * q + 1] * power_of_two(e)));
@@ -61,11 +55,10 @@ void main() {
     uint lane = gl_LocalInvocationID.x;
     uint n_col = matmul_columns();
     if (first_col >= n_col) return;
-    uint my_row = lane % ROW_LANES, my_col = lane / ROW_LANES; // rows my_row + ROW_LANES i, columns my_col + COL_LANES j
+    uint my_row = lane % ROW_LANES, my_col = lane / ROW_LANES;
     uint swizzle = TILE_SWIZZLE(my_row, EIGHTS);
 
-    vec4 sums[LANE_ROWS];
-    [[unroll]] for (uint i = 0; i < LANE_ROWS; i++) sums[i] = vec4(0.0);
+    sums_clear();
     for (uint k0 = 0; k0 < args.n_block * WEIGHT_PART; k0 += DEPTH) {
         stage_weights(first_row, k0, lane);
         stage_columns(first_col, n_col, k0, LANES - 1 - lane); // the others, where not all have weights to load
@@ -90,9 +83,5 @@ void main() {
             }
         barrier();
     }
-    [[unroll]] for (uint i = 0; i < LANE_ROWS; i++)
-        [[unroll]] for (uint j = 0; j < 4; j++) {
-            uint row = first_row + my_row + ROW_LANES * i, col = first_col + my_col + COL_LANES * j;
-            if (row < args.n_row && col < n_col) matmul_store(row, col, sums[i][j]);
-        }
+    sums_store(first_row + my_row, first_col + my_col, n_col);
 }

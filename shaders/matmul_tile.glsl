@@ -2,6 +2,7 @@
 // Both are staged through shared memory, DEPTH weights of a row at a time. Binding 3.
 #ifndef GAB_MATMUL_TILE_GLSL
 #define GAB_MATMUL_TILE_GLSL
+#include "scale.glsl"
 
 layout(std430, binding = 3) readonly buffer X {
     vec4 x[];
@@ -24,13 +25,14 @@ float largest(vec4 v) {
     return max(max(a.x, a.y), max(a.z, a.w));
 }
 
-float power_of_two(int e) {
-    return uintBitsToFloat(uint(127 + e) << 23);
-}
-
-// The e by whose power of two a magnitude must be multiplied to come below 2^limit.
-int scale_exponent(float magnitude, int limit) {
-    return clamp(126 + limit - int(floatBitsToUint(magnitude) >> 23), -126, 126);
+// 32 activations of a column; returns the largest magnitude.
+float column_block(uint from, out vec4 v[8]) {
+    float most = 0.0;
+    [[unroll]] for (uint q = 0; q < 8; q++) {
+        v[q] = x[from + q];
+        most = max(most, largest(v[q]));
+    }
+    return most;
 }
 
 #endif
