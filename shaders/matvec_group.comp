@@ -3,10 +3,11 @@
 // Grid: weight rows / ROWS, folded; z: columns / COLS. ROWS * COLS <= LANES; LANES a multiple of 8.
 #version 450
 #extension GL_GOOGLE_include_directive : require
+#define MATMUL_PAIRS
 #include "args.h"
 
 layout(constant_id = GAB_SPEC_LANES) const uint LANES = 64;
-layout(constant_id = GAB_SPEC_ROWS) const uint ROWS = 4;
+layout(constant_id = GAB_SPEC_ROWS) const uint ROWS = 4; // even
 layout(constant_id = GAB_SPEC_COLS) const uint COLS = 1;
 layout(local_size_x_id = GAB_SPEC_LANES) in;
 layout(push_constant, std430) uniform Push {
@@ -99,6 +100,10 @@ void add_pieces(uint first, const uint n_turn) {
     }
 }
 
+float folded_sum(uint row, uint k) {
+    return folded[(row * COLS + gl_LocalInvocationID.x % COLS) * (LANES / FOLD) + k];
+}
+
 void main() {
     uint first_col = gl_WorkGroupID.z * COLS;
     uint first_row = folded_group() * ROWS;
@@ -133,9 +138,11 @@ void main() {
         folded[i] = sum;
     }
     barrier();
-    if (lane >= SUMS) return;
-    float sum = folded[lane * (LANES / FOLD)];
-    for (uint k = 1; k < LANES / FOLD; k++) sum += folded[lane * (LANES / FOLD) + k];
-    uint row = first_row + lane / COLS, col = first_col + lane % COLS;
-    if (row < args.n_row && col < matmul_columns()) matmul_store(row, col, sum);
+    // Two rows of a column an invocation: what goes into a cache of f16 is one word.
+    if (lane >= SUMS / 2) return;
+    uint row = lane / COLS * 2, col = first_col + lane % COLS;
+    vec2 pair = vec2(0.0);
+    for (uint k = 0; k < LANES / FOLD; k++)
+        pair += vec2(folded_sum(row, k), folded_sum(row + 1, k));
+    if (col < matmul_columns()) matmul_store_pair(first_row + row, col, pair.x, pair.y);
 }

@@ -10,11 +10,11 @@ const gab_variant gab_matvec_variants[] = {
      .pairs = true,
      .needs = GAB_FEATURE_ADDRESS | GAB_FEATURE_SUM,
      .rows = {8, 8, 4, 4}},
-    {.name = "group_64x4", .shader = GAB_SHADER_MATVEC_GROUP_F32, .lanes = 64, .rows = {4, 4, 4, 2}},
-    {.name = "group_64x2", .shader = GAB_SHADER_MATVEC_GROUP_F32, .lanes = 64, .rows = {2, 2, 2, 2}},
-    {.name = "group_32x4", .shader = GAB_SHADER_MATVEC_GROUP_F32, .lanes = 32, .rows = {4, 4, 4, 2}},
-    {.name = "group_32x2", .shader = GAB_SHADER_MATVEC_GROUP_F32, .lanes = 32, .rows = {2, 2, 2, 2}},
-    {.name = "group_128x2", .shader = GAB_SHADER_MATVEC_GROUP_F32, .lanes = 128, .rows = {2, 2, 2, 2}},
+    {.name = "group_64x4", .shader = GAB_SHADER_MATVEC_GROUP_F32, .pairs = true, .lanes = 64, .rows = {4, 4, 4, 2}},
+    {.name = "group_64x2", .shader = GAB_SHADER_MATVEC_GROUP_F32, .pairs = true, .lanes = 64, .rows = {2, 2, 2, 2}},
+    {.name = "group_32x4", .shader = GAB_SHADER_MATVEC_GROUP_F32, .pairs = true, .lanes = 32, .rows = {4, 4, 4, 2}},
+    {.name = "group_32x2", .shader = GAB_SHADER_MATVEC_GROUP_F32, .pairs = true, .lanes = 32, .rows = {2, 2, 2, 2}},
+    {.name = "group_128x2", .shader = GAB_SHADER_MATVEC_GROUP_F32, .pairs = true, .lanes = 128, .rows = {2, 2, 2, 2}},
 };
 const uint32_t gab_matvec_n_variant = sizeof gab_matvec_variants / sizeof *gab_matvec_variants;
 
