@@ -20,8 +20,8 @@ const gab_variant gab_matmul_variants[] = {
     {"matrix_64x32", GAB_SHADER_MATMUL_MATRIX_F32, .lanes = 64, .rows = {64}, .cols = 32, .needs = GAB_FEATURE_MATRIX, .error = 1e-3f},
     {"matrix_64x64", GAB_SHADER_MATMUL_MATRIX_F32, .lanes = 128, .rows = {64}, .cols = 64, .needs = GAB_FEATURE_MATRIX, .error = 1e-3f},
     {"matrix_128x128", GAB_SHADER_MATMUL_MATRIX_F32, .lanes = 256, .rows = {128}, .cols = 128, .needs = GAB_FEATURE_MATRIX, .error = 1e-3f},
-    {"dot8_32x32", GAB_SHADER_MATMUL_DOT8_F32, .lanes = 64, .rows = {32}, .cols = 32, .needs = GAB_FEATURE_INT_DOT, .error = 2e-2f, .quantized = true},
-    {"dot8_64x64", GAB_SHADER_MATMUL_DOT8_F32, .lanes = 256, .rows = {64}, .cols = 64, .needs = GAB_FEATURE_INT_DOT, .error = 2e-2f, .quantized = true},
+    {"dot8_32x32", GAB_SHADER_MATMUL_DOT8_F32, .lanes = 64, .rows = {32}, .cols = 32, .needs = GAB_FEATURE_INT_DOT, .error = 2e-4f, .quantized = true},
+    {"dot8_64x64", GAB_SHADER_MATMUL_DOT8_F32, .lanes = 256, .rows = {64}, .cols = 64, .needs = GAB_FEATURE_INT_DOT, .error = 2e-4f, .quantized = true},
 };
 /* clang-format on */
 const uint32_t gab_matmul_n_variant = sizeof gab_matmul_variants / sizeof *gab_matmul_variants;

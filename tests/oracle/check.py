@@ -4,6 +4,9 @@
     check.py logits DIR [--program P] [--device D] [--jobs N] [--only TEXT] [--quick]
         DIR: what tests/oracle/make_gpt2.py wrote. Relative L2 error of the logits, whole and of the worst row, for every
         model, prompt length, kernel family, chunking and KV type. --quick: prompts of 1 and 65 tokens alone, for slow devices.
+    check.py variants DIR [--program P] [--device D] [--jobs N] [--only TEXT]
+        The same with every variant forced that `gabbro tune` lists as able to run on the device, one at a time, in the steps
+        that use it: exact ones as above, narrow ones (f16, matrix units, 8-bit activations) to 2e-2.
     check.py tales [--golden FILE]... [--ids FILE] [--program P] [--device D]...
         Greedy text of the embedded model on each device: the same everywhere, equal to the golden files (make_tales.py
         writes one), equal to FILE of --ids where it exists; else it is written, for a run with other drivers.
@@ -23,6 +26,7 @@ ROOT = os.path.abspath(os.path.join(os.path.dirname(os.path.abspath(__file__)), 
 DEFAULT_KV_BOUND = 2e-3  # f16 KV
 CHUNK_BOUND = 1e-4  # between chunkings of the same prompt
 FAST_BOUND = 1e-2  # --precision fast may multiply in f16 or 8 bit: this finds wrong kernels, not narrow ones
+NARROW_BOUND = 2e-2  # one operation forced to a narrow variant everywhere
 ROW_FACTOR = 10  # what a single row may exceed the bound of the whole by
 EXACT = ["--precision", "exact"]
 F32_KV = EXACT + ["--kv", "f32"]
@@ -129,11 +133,45 @@ def logits_matrix(options, case):
         yield "the default precision", check(65, [], FAST_BOUND)
 
 
-def check_logits(options):
+def read_cases(options):
     with open(os.path.join(options.folder, "cases.json")) as f:
-        cases = json.load(f)["cases"]
+        return json.load(f)["cases"]
+
+
+def check_logits(options):
+    cases = read_cases(options)
     return [(f"{case['name']}: {label}", function) for case in cases for label, function in logits_matrix(options, case)
             if options.only in f"{case['name']}: {label}"]
+
+
+# ---- variants ------------------------------------------------------------------------------------------------------------
+
+NARROW = ("half", "matrix", "dot8")  # how the names of variants with narrower products begin
+CHUNKS = {"matvec": (1, 7), "matmul_small": (9, 31), "matmul": (65,), "attention_decode": (1,), "attention_prefill": (7, 65)}
+
+
+def runnable_variants(options, case):
+    device = ["-d", options.device] if options.device else []
+    results = json.loads(gabbro(options, ["tune", "-m", os.path.join(options.folder, case["file"]), "--json", *device]))["results"]
+    return [(r["operation"], r["variant"]) for r in results if r["verdict"] in ("right", "untested", "wrong")]
+
+
+def forced(options, case, operation, variant):
+    def run():
+        n, narrow = 65, variant.startswith(NARROW)
+        precision = ["--kv", "f32"] if narrow else F32_KV
+        chunks = next(sizes for name, sizes in sorted(CHUNKS.items(), reverse=True) if operation.startswith(name))
+        return ", ".join(f"chunks of {chunk}: " + against_references(
+            options, case, n, precision + ["--variant", f"{operation}={variant}", "--chunk", str(chunk)], NARROW_BOUND if narrow else None)
+            for chunk in chunks)
+    return run
+
+
+def check_variants(options):
+    cases = [case for case in read_cases(options) if case["n_layer"] > 2]
+    return [(f"{case['name']}: {operation}={variant}", forced(options, case, operation, variant)) for case in cases
+            for operation, variant in runnable_variants(options, case)
+            if options.only in f"{case['name']}: {operation}={variant}"]
 
 
 # ---- tales --------------------------------------------------------------------------------------------------------------
@@ -212,16 +250,21 @@ def main():
     a.add_argument("--only", default="")
     a.add_argument("--jobs", type=int, default=2)
     a.add_argument("--quick", action="store_true")
+    c = sub.add_parser("variants")
+    c.add_argument("folder")
+    c.add_argument("--device")
+    c.add_argument("--only", default="")
+    c.add_argument("--jobs", type=int, default=2)
     b = sub.add_parser("tales")
     b.add_argument("--device", action="append")
     b.add_argument("--golden", action="append", default=[])
     b.add_argument("--ids")
     b.add_argument("--model", default=os.path.join(ROOT, "models", "tales.gguf"))
     b.set_defaults(jobs=1)
-    for s in (a, b):
+    for s in (a, b, c):
         s.add_argument("--program", default=os.path.join(ROOT, "build", "release", "gabbro"))
     options = p.parse_args()
-    cases = check_logits(options) if options.mode == "logits" else check_tales(options)
+    cases = {"logits": check_logits, "variants": check_variants, "tales": check_tales}[options.mode](options)
     n_failed = 0
     with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
         for label, passed, text in pool.map(run_case, cases):
