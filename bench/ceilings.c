@@ -6,15 +6,19 @@
 #include "ceiling_dot.h"
 #include "ceiling_f16.h"
 #include "ceiling_f32.h"
+#ifdef BENCH_KNOWS_MATRIX
+#include "ceiling_matrix.h"
+#endif
 #include "ceiling_read.h"
 #include "ceiling_read_address.h"
 #include "vk/pipeline.h"
 
-enum { CACHED_BYTES = 1 << 20, SPEC_MAX = 3, VECTOR = 16 };
+enum { CACHED_BYTES = 1 << 20, SPEC_SHAPE = 3, SPEC_COUNT = SPEC_SHAPE + 3, VECTOR = 16 };
 
 typedef enum how { OWN, UNIFORM, ACROSS } how; /* ceiling_read.comp */
 
-/* A shader, by what it measures: operations a step and component; 0: it reads. */
+/* A shader, by what it measures: operations a step and component (of matrices: a product of two elements); 0: it reads.
+ */
 typedef struct shader_code {
     const uint32_t *words;
     size_t bytes;
@@ -26,25 +30,18 @@ typedef struct shader_code {
     { gab_spirv_ceiling_##name, sizeof gab_spirv_ceiling_##name, __VA_ARGS__ }
 static const shader_code read_code = CODE(read, 0, 0), read_address_code = CODE(read_address, GAB_FEATURE_ADDRESS, 0),
                          f32_code = CODE(f32, 0, 2), f16_code = CODE(f16, GAB_FEATURE_F16, 2),
-                         dot_code = CODE(dot, GAB_FEATURE_INT_DOT, 8);
+                         dot_code = CODE(dot, GAB_FEATURE_INT_DOT, 8),
+#ifdef BENCH_KNOWS_MATRIX
+                         matrix_code = CODE(matrix, GAB_FEATURE_MATRIX, 2);
+#else
+                         matrix_code = {.needs = UINT32_MAX, .weight = 2};
+#endif
 
-static const struct {
-    const char *name, *unit;
-    const shader_code *arithmetic; /* NULL: another kind */
-} kinds[BENCH_CEILING_COUNT] = {
-    [BENCH_CEILING_READ] = {"read, memory", "GB/s"},
-    [BENCH_CEILING_CACHED] = {"read, cached", "GB/s"},
-    [BENCH_CEILING_F32] = {"f32 multiply-add", "GFLOP/s", &f32_code},
-    [BENCH_CEILING_F16] = {"f16 multiply-add", "GFLOP/s", &f16_code},
-    [BENCH_CEILING_DOT] = {"8-bit dot product", "Gop/s", &dot_code},
-    [BENCH_CEILING_DISPATCH] = {"dispatch and barrier", "us"},
-    [BENCH_CEILING_SUBMIT] = {"submit and wait", "us"},
-};
-
-/* A shape of a ceiling's kernel: of reads lanes, loads and how, of arithmetic lanes and chains. The first ones are for
- * GPUs, the others for CPU drivers. turns is small enough for llvmpipe, which ends loops after 65535 turns. */
+/* A shape of a ceiling's kernel: of reads lanes, loads and how, of arithmetic lanes and chains, of matrices subgroups
+ * and chains. The first ones are for GPUs, the others for CPU drivers. turns is small enough for llvmpipe, which ends
+ * loops after 65535 turns. */
 typedef struct shape {
-    uint32_t spec[SPEC_MAX];
+    uint32_t spec[SPEC_SHAPE];
     uint32_t turns;
 } shape;
 
@@ -54,13 +51,31 @@ static const shape read_shapes[] = {{{64, 4}, 16},         {{64, 8}, 32},       
                                     {{8, 64, ACROSS}, 64}};
 static const shape arithmetic_shapes[] = {{{64, 2}, 512}, {{64, 4}, 512}, {{256, 4}, 512},
                                           {{8, 2}, 4096}, {{8, 3}, 4096}, {{8, 4}, 4096}};
+static const shape matrix_shapes[] = {{{1, 4}, 16}, {{4, 2}, 16}, {{4, 4}, 16}, {{8, 4}, 16}};
+
+#define SHAPES(shapes) shapes, sizeof(shapes) / sizeof *(shapes)
+static const struct {
+    const char *name, *unit;
+    const shape *shapes; /* NULL: a latency */
+    size_t n_shape;
+    const shader_code *arithmetic; /* NULL: another kind */
+} kinds[BENCH_CEILING_COUNT] = {
+    [BENCH_CEILING_READ] = {"read, memory", "GB/s", SHAPES(read_shapes)},
+    [BENCH_CEILING_CACHED] = {"read, cached", "GB/s", SHAPES(read_shapes)},
+    [BENCH_CEILING_F32] = {"f32 multiply-add", "GFLOP/s", SHAPES(arithmetic_shapes), &f32_code},
+    [BENCH_CEILING_F16] = {"f16 multiply-add", "GFLOP/s", SHAPES(arithmetic_shapes), &f16_code},
+    [BENCH_CEILING_DOT] = {"8-bit dot product", "Gop/s", SHAPES(arithmetic_shapes), &dot_code},
+    [BENCH_CEILING_MATRIX] = {"f16 matrix product", "GFLOP/s", SHAPES(matrix_shapes), &matrix_code},
+    [BENCH_CEILING_DISPATCH] = {"dispatch and barrier", "us"},
+    [BENCH_CEILING_SUBMIT] = {"submit and wait", "us"},
+};
 
 typedef struct kernel {
     gab_vk *vk;
     const bench_pool *pool;
     bench_ceiling_id id;
     const shader_code *code;
-    const shape *shape;
+    shape shape;
     VkShaderModule module;
     VkPipelineLayout layout;
     VkPipeline pipeline;
@@ -71,22 +86,34 @@ typedef struct kernel {
     double amount; /* bytes or operations of one recording */
 } kernel;
 
+#define FULL_SUBGROUPS VK_PIPELINE_SHADER_STAGE_CREATE_REQUIRE_FULL_SUBGROUPS_BIT
+
+static bool is_matrix(const kernel *k) {
+    return k->id == BENCH_CEILING_MATRIX;
+}
+
 /* ---- kernels of our own: the library's store knows only its own shaders, but has the layouts ---- */
 
 static gab_status pipeline_create(kernel *k, const gab_pipeline *like) {
     gab_vk *vk = k->vk;
-    VkSpecializationMapEntry entries[SPEC_MAX];
-    for (uint32_t i = 0; i < SPEC_MAX; i++)
+    const gab_matrix_shape *m = &vk->matrix;
+    const uint32_t values[SPEC_COUNT] = {k->shape.spec[0], k->shape.spec[1], k->shape.spec[2], m->m, m->n, m->k};
+    VkSpecializationMapEntry entries[SPEC_COUNT]; /* those that a shader does not have are passed over */
+    for (uint32_t i = 0; i < SPEC_COUNT; i++)
         entries[i] = (VkSpecializationMapEntry){.constantID = i, .offset = 4 * i, .size = 4};
-    const VkSpecializationInfo spec = {.mapEntryCount = kinds[k->id].arithmetic ? 2 : SPEC_MAX,
-                                       .pMapEntries = entries,
-                                       .dataSize = sizeof k->shape->spec,
-                                       .pData = k->shape->spec};
+    const VkSpecializationInfo spec = {
+        .mapEntryCount = SPEC_COUNT, .pMapEntries = entries, .dataSize = sizeof values, .pData = values};
+    const bool matrix = is_matrix(k);
+    const VkPipelineShaderStageRequiredSubgroupSizeCreateInfo subgroup = {
+        .sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_REQUIRED_SUBGROUP_SIZE_CREATE_INFO,
+        .requiredSubgroupSize = m->lanes};
     const VkShaderModuleCreateInfo module = {
         .sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO, .codeSize = k->code->bytes, .pCode = k->code->words};
     GAB_VK_TRY(vk, vk->fn.vkCreateShaderModule(vk->device, &module, NULL, &k->module));
     const VkComputePipelineCreateInfo info = {.sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO,
                                               .stage = {.sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO,
+                                                        .pNext = matrix ? &subgroup : NULL,
+                                                        .flags = matrix ? FULL_SUBGROUPS : 0,
                                                         .stage = VK_SHADER_STAGE_COMPUTE_BIT,
                                                         .module = k->module,
                                                         .pName = "main",
@@ -138,11 +165,11 @@ static void record(const void *user, gab_recorder *recorder, uint32_t i) {
         const uint64_t address = k->pool->buffers[b].address;
         const struct {
             uint32_t mask, turns, address_low, address_high;
-        } read = {(uint32_t)(bytes / VECTOR) - 1, k->shape->turns, (uint32_t)address, (uint32_t)(address >> 32)};
+        } read = {(uint32_t)(bytes / VECTOR) - 1, k->shape.turns, (uint32_t)address, (uint32_t)(address >> 32)};
         const struct {
             uint32_t turns;
             float a, b;
-        } arithmetic = {k->shape->turns, 0.999f, 0.001f};
+        } arithmetic = {k->shape.turns, 0.999f, 0.001f};
         if (k->code->weight > 0)
             vk->fn.vkCmdPushConstants(recorder->cmd, k->layout, VK_SHADER_STAGE_COMPUTE_BIT, 0, sizeof arithmetic,
                                       &arithmetic);
@@ -156,31 +183,36 @@ static void record(const void *user, gab_recorder *recorder, uint32_t i) {
 
 /* Groups and amount: each buffer once, the cached part 64 times, or a few milliseconds of multiply-adds. */
 static void size(kernel *k) {
-    const uint32_t *spec = k->shape->spec;
+    const uint32_t *spec = k->shape.spec;
     if (k->code->weight > 0) {
         const uint32_t n = k->vk->info.kind == GAB_DEVICE_CPU ? 4096 / spec[0] : 1 << 20;
         gab_grid_fold(n / spec[0] + 64, k->groups);
-        k->amount = k->code->weight * 4 * 8 * spec[0] * spec[1] * k->shape->turns * k->groups[0] * k->groups[1];
+        const gab_matrix_shape *m = &k->vk->matrix;
+        const double a_step = is_matrix(k) ? (double)m->m * m->n * m->k / m->lanes : 4; /* an invocation */
+        k->amount = k->code->weight * a_step * 8 * spec[0] * spec[1] * k->shape.turns * k->groups[0] * k->groups[1];
         return;
     }
     const uint32_t turn_bytes = spec[1] * (spec[2] == UNIFORM  ? VECTOR
                                            : spec[2] == ACROSS ? 4 * spec[0]
                                                                : VECTOR * spec[0]);
-    const uint64_t group_bytes = (uint64_t)turn_bytes * k->shape->turns;
+    const uint64_t group_bytes = (uint64_t)turn_bytes * k->shape.turns;
     const uint64_t bytes = k->id == BENCH_CEILING_READ ? k->pool->buffers[0].size : 64ull * CACHED_BYTES;
     gab_grid_fold(bytes / group_bytes, k->groups);
     k->amount = (double)(k->n_set * bytes);
 }
 
 static void keep_better(bench_ceiling *best, const kernel *k, const bench_time *time) {
-    const uint32_t *spec = k->shape->spec;
+    const uint32_t *spec = k->shape.spec;
     const double amount = k->amount;
     const double value = amount / time->ms * 1e-6;
     if (value <= best->value) return;
     best->value = value;
     best->least = amount / time->most * 1e-6;
     best->most = amount / time->least * 1e-6;
-    if (k->code->weight > 0)
+    const gab_matrix_shape *m = &k->vk->matrix;
+    if (is_matrix(k))
+        snprintf(best->shape, sizeof best->shape, "%u lanes, %u of %ux%ux%u", spec[0], spec[1], m->m, m->n, m->k);
+    else if (k->code->weight > 0)
         snprintf(best->shape, sizeof best->shape, "%u lanes, %u vectors of 4", spec[0], spec[1]);
     else
         snprintf(best->shape, sizeof best->shape, "%u lanes, %u loads%s", spec[0], spec[1],
@@ -194,11 +226,11 @@ static gab_status measure_shape(gab_vk *vk, const bench_pool *pool, bench_ceilin
     const shader_code *code = kinds[id].arithmetic   ? kinds[id].arithmetic
                               : s->spec[2] == ACROSS ? &read_address_code
                                                      : &read_code;
-    if ((vk->features & code->needs) != code->needs ||
-        s->spec[0] > vk->properties.limits.maxComputeWorkGroupInvocations)
-        return GAB_OK;
+    kernel k = {.vk = vk, .pool = pool, .id = id, .code = code, .shape = *s};
+    if ((vk->features & code->needs) != code->needs) return GAB_OK;
+    if (is_matrix(&k)) k.shape.spec[0] *= vk->matrix.lanes;
+    if (k.shape.spec[0] > vk->properties.limits.maxComputeWorkGroupInvocations) return GAB_OK;
     gab_status status;
-    kernel k = {.vk = vk, .pool = pool, .id = id, .code = code, .shape = s};
     const bench_work work = {record, &k};
     bench_time time;
     const gab_pipeline *like;
@@ -253,14 +285,10 @@ error:
 
 gab_status bench_ceilings_measure(gab_vk *vk, const bench_pool *pool, uint32_t n_run,
                                   bench_ceiling ceilings[BENCH_CEILING_COUNT]) {
-    const uint32_t n_read = sizeof read_shapes / sizeof *read_shapes;
-    const uint32_t n_arithmetic = sizeof arithmetic_shapes / sizeof *arithmetic_shapes;
     for (int i = 0; i < BENCH_CEILING_COUNT; i++) {
         ceilings[i] = (bench_ceiling){.name = kinds[i].name, .unit = kinds[i].unit};
-        if (i == BENCH_CEILING_DISPATCH || i == BENCH_CEILING_SUBMIT) continue;
-        const shape *shapes = kinds[i].arithmetic ? arithmetic_shapes : read_shapes;
-        for (uint32_t s = 0; s < (kinds[i].arithmetic ? n_arithmetic : n_read); s++)
-            GAB_TRY(measure_shape(vk, pool, (bench_ceiling_id)i, &shapes[s], n_run, &ceilings[i]));
+        for (size_t n = 0; n < kinds[i].n_shape; n++)
+            GAB_TRY(measure_shape(vk, pool, (bench_ceiling_id)i, &kinds[i].shapes[n], n_run, &ceilings[i]));
     }
     return measure_latencies(vk, n_run, ceilings);
 }
