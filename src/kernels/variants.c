@@ -158,7 +158,6 @@ uint64_t gab_variants_hash(void) {
 }
 
 uint64_t gab_kernel_set_hash(const gab_kernel_set *set) {
-    const uint32_t head[2] = {set->lane, set->lanes};
-    uint64_t hash = gab_hash_bytes(GAB_HASH_START, head, sizeof head);
+    const uint64_t hash = gab_hash_bytes(GAB_HASH_START + set->lane, &set->lanes, sizeof set->lanes);
     return hash_shaders(gab_hash_bytes(hash, set->choice, sizeof set->choice));
 }
