@@ -100,4 +100,20 @@ GAB_TEST(failures) {
     cli_result_free(&result);
 }
 
+/* What could not run there need not be tuned; and no advice to do what is done. */
+GAB_TEST(too_large_a_model) {
+    static const struct {
+        const char *model, *remedy;
+    } cases[] = {{"synth:gpt3-175b:f16", "try a smaller model or one quantized to Q8_0 or Q4_0\n"},
+                 {"synth:gpt3-175b:q8_0", "try a smaller model or one quantized to Q4_0\n"},
+                 {"synth:gpt3-175b:q4_0", "try a smaller model\n"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        cli_result result = CLI("tune", "-m", cases[i].model);
+        CHECK_EXIT(result, 1);
+        CHECK_SAYS(result.err, cases[i].remedy);
+        CHECK(result.n_out == 0);
+        cli_result_free(&result);
+    }
+}
+
 GAB_TEST_MAIN()

@@ -1,5 +1,6 @@
 /* Choosing kernels: with verdicts and times of our making, so that each case says what the device is like. */
 #include "plan/autotune.h"
+#include "plan/tune_cache.h"
 
 #include <dirent.h>
 #include <sys/stat.h>
@@ -195,6 +196,32 @@ GAB_TEST(out_of_time) {
     gab_test_vk_close(&vk);
 }
 
+/* One variant speaks for a family that is far slower, on devices of either kind. */
+GAB_TEST(hopeless_family_is_cut) {
+    static const gab_device_kind kinds[] = {GAB_DEVICE_CPU, GAB_DEVICE_DISCRETE};
+    for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
+        gab_kernel_set set;
+        gab_vk *vk = open_default(&set);
+        gab_tune_options options = options_default();
+        uint32_t n, n_other = 0, n_cut = 0;
+        const gab_variant *variants = gab_variants(matvec.operation, &n);
+        const bool lane = variants[set.choice[matvec.operation]].lane;
+        options.again = true;
+        vk->info.kind = kinds[k];
+        for (uint32_t i = 0; i < n; i++) {
+            if (variants[i].lane == lane) continue;
+            n_other += gab_variant_usable(vk, &variants[i], false);
+            device.ms[i] = 10;
+        }
+        CHECK(n_other > 2);
+        gab_tune_report report = tune(vk, &options, &set);
+        for (size_t i = 0; i < report.n; i++) n_cut += strstr(report.results[i].reason, "far slower") != NULL;
+        CHECK(n_cut == n_other - 1);
+        free(report.results);
+        gab_test_vk_close(&vk);
+    }
+}
+
 GAB_TEST(nothing_is_run_without_measuring) {
     gab_kernel_set set;
     gab_vk *vk = open_default(&set);
@@ -365,6 +392,38 @@ static void expect_one_warning(gab_vk *vk, gab_kernel_set *set, const char *path
     if (device.n_prove == 0) FAIL("%s: believed", what);
     if (gab_test_log_count(GAB_LOG_WARNING) != 1) FAIL("%s: %u warnings", what, gab_test_log_count(GAB_LOG_WARNING));
     CHECK(strstr(gab_test_log_last(GAB_LOG_WARNING), path));
+}
+
+/* Neither of two processes that tune at once loses what the other has found. */
+GAB_TEST(cache_of_two_at_once) {
+    gab_kernel_set set;
+    gab_vk *vk = open_default(&set);
+    gab_tune_cache one, other, after;
+    char name[64];
+    gab_tune_cache_open(vk, 1, &one);
+    gab_tune_cache_add(&one, "a", false, "1x1", "old", 1, NULL);
+    gab_tune_cache_add(&one, "b", false, "1x1", "kept", 1, NULL);
+    gab_tune_cache_add_bad(&one, "b", false, "1x1", "lethal");
+    gab_tune_cache_write(&one);
+    gab_tune_cache_close(&one);
+    gab_tune_cache_open(vk, 1, &one);
+    gab_tune_cache_open(vk, 1, &other);
+    gab_tune_cache_add(&one, "a", false, "1x1", "new", 1, NULL);
+    gab_tune_cache_add(&other, "c", true, "1x1", "theirs", 1, NULL);
+    gab_tune_cache_add(&other, "c", true, "1x1", "slow", 2, "right");
+    gab_tune_cache_write(&one);
+    gab_tune_cache_write(&other);
+    gab_tune_cache_open(vk, 1, &after);
+    CHECK(gab_tune_cache_find(&after, "a", false, "1x1", name, sizeof name) && strcmp(name, "new") == 0);
+    CHECK(gab_tune_cache_find(&after, "b", false, "1x1", name, sizeof name) && strcmp(name, "kept") == 0);
+    CHECK(gab_tune_cache_find(&after, "c", true, "1x1", name, sizeof name) && strcmp(name, "theirs") == 0);
+    CHECK(gab_tune_cache_is_bad(&after, "b", false, "1x1", "lethal"));
+    CHECK(!strstr(after.text, "old") && strstr(after.text, "slow"));
+    CHECK(gab_test_log_count(GAB_LOG_WARNING) == 0);
+    gab_tune_cache_close(&one);
+    gab_tune_cache_close(&other);
+    gab_tune_cache_close(&after);
+    gab_test_vk_close(&vk);
 }
 
 GAB_TEST(cache_damaged) {

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -169,6 +170,21 @@ bool gab_file_write_all(const char *path, const void *data, size_t n) {
         errno = saved;
     }
     return ok;
+}
+
+int gab_folder_lock(const char *path) {
+    const int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) return -1;
+    while (flock(fd, LOCK_EX) != 0)
+        if (errno != EINTR) {
+            close(fd);
+            return -1;
+        }
+    return fd;
+}
+
+void gab_folder_unlock(int lock) {
+    if (lock >= 0) close(lock);
 }
 
 static bool make_folder(const char *path) {

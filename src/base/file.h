@@ -37,6 +37,11 @@ gab_status gab_file_read_all(const char *path, size_t max, const gab_log *log, c
 /* Writes a file whole: to a temporary one beside it, then renamed. Returns false, with errno set, when it cannot. */
 bool gab_file_write_all(const char *path, const void *data, size_t n);
 
+/* Holds off whoever else would lock the folder, in this process or another, until gab_folder_unlock is given the
+ * result; -1: it cannot be locked, which is to be gone on with. */
+int gab_folder_lock(const char *path);
+void gab_folder_unlock(int lock);
+
 /* The program's cache folder ($XDG_CACHE_HOME/gabbro or ~/.cache/gabbro), made if missing; false when there is none. */
 bool gab_cache_folder(char *path, size_t size);
 

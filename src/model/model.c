@@ -107,6 +107,19 @@ uint64_t gab_model_weight_bytes(const gab_model *model) {
     return gab_binder_bytes(&model->binder);
 }
 
+double gab_model_weight_bits(const gab_model *model) {
+    double n_weight = 0, bits = 0;
+    gab_weight as;
+    const gab_binding *at = NULL;
+    while (gab_binder_next_matrix(&model->binder, &at, &as)) {
+        const gab_dtype_info *type = gab_dtype_get(as.type);
+        const double n = (double)as.n_row * as.n_col;
+        n_weight += n;
+        bits += n * 8 * type->block_bytes / type->block_size;
+    }
+    return bits / n_weight;
+}
+
 gab_plan_sizes gab_model_sizes(const gab_model *model, uint32_t context) {
     const gab_model_config *c = &model->config;
     return (gab_plan_sizes){.n_embd = c->n_embd,

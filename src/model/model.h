@@ -53,6 +53,8 @@ gab_status gab_model_load(gab_model *model, gab_vk *vk, const gab_load_options *
 void gab_model_destroy(gab_model **model);
 
 uint64_t gab_model_weight_bytes(const gab_model *model);
+/* Bits a weight of the matrices, as a mean. */
+double gab_model_weight_bits(const gab_model *model);
 gab_plan_sizes gab_model_sizes(const gab_model *model, uint32_t context);
 gab_forward_pass gab_model_pass(const gab_model *model);
 

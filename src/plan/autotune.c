@@ -159,6 +159,8 @@ static gab_status take_time(tuner *t, contest *c, uint32_t i) {
     gab_timing_shape(t->vk, &c->ground, r->shape, sizeof r->shape);
     r->gb_s = gab_timing_bytes(&c->ground) / r->ms * 1e-6;
     r->gflop_s = gab_timing_operations(t->vk, &c->ground) / r->ms * 1e-6;
+    if (of_other_family(c, i) && t->n_measured == 0 && c->best_ms > 0 && r->ms > hopeless_family * c->best_ms)
+        t->family_hopeless = true;
     return GAB_OK;
 }
 
@@ -176,8 +178,6 @@ static gab_status try_candidate(tuner *t, contest *c, uint32_t i, bool spills_al
     const bool timed_first = t->lazy && c->best_ms > 0;
     if (!why && timed_first) {
         GAB_TRY(take_time(t, c, i));
-        if (of_other_family(c, i) && t->n_measured == 0 && r->ms > hopeless_family * c->best_ms)
-            t->family_hopeless = true;
         if (r->ms >= worthwhile * c->best_ms) why = "slower: not proved";
     }
     if (why) {
@@ -232,7 +232,6 @@ static gab_status try_all(tuner *t, contest *c) {
 /* The rows of an operation into the cache. */
 static void keep(tuner *t, const contest *c) {
     const bool exact = t->options->exact;
-    gab_tune_cache_drop(&t->cache, c->operation, exact, c->shape_class);
     for (uint32_t i = 0; i < c->n; i++) {
         const gab_tune_result *r = result_of(t, c, i);
         char verdict[256];

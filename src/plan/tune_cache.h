@@ -12,8 +12,8 @@
  *     end 0123456789abcdef
  *
  * "use" lines are the choices, "row" lines are for people, "bad matvec_q8_0 fast 4096x1024 : other" is a variant with
- * which the device was lost. The last line is the checksum of all before it. A file of
- * another driver version or other kernels is replaced; one that is damaged or cannot be written costs one warning.
+ * which the device was lost. The last line is the checksum of all before it. A file of another driver version or other
+ * kernels is replaced; one that is damaged or cannot be written costs one warning.
  */
 #ifndef GAB_PLAN_TUNE_CACHE_H
 #define GAB_PLAN_TUNE_CACHE_H
@@ -23,9 +23,9 @@
 typedef struct gab_tune_cache {
     gab_vk *vk;
     uint64_t kernels; /* what the choices were measured with */
-    char *text;       /* lines between the head and the end; NULL: none */
-    size_t n;
-    bool warned; /* that the file cannot be used */
+    char *text;       /* lines between the head and the end, as they were read; NULL: none */
+    char *added;      /* lines for gab_tune_cache_write; NULL: none */
+    bool warned;      /* that the file cannot be used */
 } gab_tune_cache;
 
 /* Reads the file; never fails. */
@@ -36,10 +36,7 @@ void gab_tune_cache_close(gab_tune_cache *cache);
 bool gab_tune_cache_find(const gab_tune_cache *cache, const char *operation, bool exact, const char *shape, char *name,
                          size_t size);
 
-/* Drops the choice and the rows of an operation and class. */
-void gab_tune_cache_drop(gab_tune_cache *cache, const char *operation, bool exact, const char *shape);
-
-/* Adds a choice, or with a verdict a row. */
+/* Adds a choice, or with a verdict a row, in the place of what the file has of this operation and class. */
 void gab_tune_cache_add(gab_tune_cache *cache, const char *operation, bool exact, const char *shape,
                         const char *variant, double ms, const char *verdict);
 
@@ -49,7 +46,8 @@ void gab_tune_cache_add_bad(gab_tune_cache *cache, const char *operation, bool e
 bool gab_tune_cache_is_bad(const gab_tune_cache *cache, const char *operation, bool exact, const char *shape,
                            const char *variant);
 
-/* Writes the file; one warning when it cannot. */
+/* Puts what was added into the file as it is now: another process may have tuned meanwhile. One warning when it cannot.
+ */
 void gab_tune_cache_write(gab_tune_cache *cache);
 
 #endif

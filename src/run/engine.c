@@ -46,6 +46,12 @@ static memory_plan plan_memory(const gab_engine *e, uint32_t context) {
     return plan;
 }
 
+/* What the weights could still be quantized to. */
+static const char *narrower_types(const gab_model *model) {
+    const double bits = gab_model_weight_bits(model);
+    return bits > 9 ? " or one quantized to Q8_0 or Q4_0" : bits > 5 ? " or one quantized to Q4_0" : "";
+}
+
 /* Settles engine->info.context, or says what would fit. */
 static gab_status choose_context(gab_engine *e, memory_plan *plan) {
     const gab_model_config *c = &e->model->config;
@@ -78,12 +84,16 @@ static gab_status choose_context(gab_engine *e, memory_plan *plan) {
                  "--context or a smaller model",
                  (double)(plan->activations + plan->page) * gib);
     else
-        snprintf(remedy, sizeof remedy,
-                 "the weights alone are %.1f GiB: try a smaller model or one quantized to Q8_0 or Q4_0",
-                 (double)plan->weights * gib);
+        snprintf(remedy, sizeof remedy, "the weights alone are %.1f GiB: try a smaller model%s",
+                 (double)plan->weights * gib, narrower_types(e->model));
     return gab_fail(&e->log, GAB_ERROR_DEVICE_MEMORY, "%s needs %.1f GiB on %s (%.1f GiB, %.1f free): %s",
                     e->model_path, (double)need * gib, e->vk->info.name, (double)e->vk->info.memory_total * gib,
                     (double)plan->available * gib, remedy);
+}
+
+gab_status gab_engine_choose_context(gab_engine *e) {
+    memory_plan plan;
+    return choose_context(e, &plan);
 }
 
 /* ---- the device ---- */
@@ -140,7 +150,7 @@ gab_status gab_engine_open_device(gab_engine *e) {
                                    .progress_user = e->options.progress_user};
     GAB_TRY(gab_engine_open_model(e));
     GAB_TRY(choose_context(e, &plan));
-    GAB_TRY(gab_engine_choose_kernels(e, e->info.context, false, NULL));
+    GAB_TRY(gab_engine_choose_kernels(e, false, NULL));
     GAB_TRY(gab_model_load(e->model, e->vk, &load));
 
     const gab_model_config *c = &e->model->config;

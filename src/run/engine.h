@@ -83,9 +83,13 @@ gab_status gab_engine_make(const gab_engine_options *options, gab_engine **engin
 /* Opens the device, and the model without its weights. */
 gab_status gab_engine_open_model(gab_engine *engine);
 
-/* Settles engine->set, once: by name, by the tuning cache, by tuning, or by rule. again: tune what the cache knows,
- * too, and take the time it needs. report: what was seen of each candidate, to be freed; may be NULL. */
-gab_status gab_engine_choose_kernels(gab_engine *engine, uint32_t context, bool again, gab_tune_report *report);
+/* Settles engine->info.context by the memory of the device, or fails saying what would fit. */
+gab_status gab_engine_choose_context(gab_engine *engine);
+
+/* Settles engine->set, once, for that context: by name, by the tuning cache, by tuning, or by rule. again: tune what
+ * the cache knows, too, and take the time it needs. report: what was seen of each candidate, to be freed; may be NULL.
+ */
+gab_status gab_engine_choose_kernels(gab_engine *engine, bool again, gab_tune_report *report);
 
 /* Fills in what engine->info says of device, model and kernels. */
 void gab_engine_describe(gab_engine *engine);

@@ -26,7 +26,7 @@ static void note_choice(gab_engine *e, const gab_workload *workloads, uint32_t n
     gab_log_print(&e->log, GAB_LOG_INFO, "variants: %s", list);
 }
 
-gab_status gab_engine_choose_kernels(gab_engine *e, uint32_t context, bool again, gab_tune_report *report) {
+gab_status gab_engine_choose_kernels(gab_engine *e, bool again, gab_tune_report *report) {
     gab_workload workloads[GAB_OP_COUNT];
     gab_tune_report own = {0};
     const bool exact = e->options.precision == GAB_PRECISION_EXACT;
@@ -39,7 +39,7 @@ gab_status gab_engine_choose_kernels(gab_engine *e, uint32_t context, bool again
                                       .progress_user = e->options.progress_user};
     if (e->set_chosen) return GAB_OK;
     GAB_TRY(gab_kernel_set_choose(e->vk, e->variant, exact, &e->set));
-    const uint32_t n = gab_model_workloads(e->model, context, e->options.kv == GAB_KV_F16, workloads);
+    const uint32_t n = gab_model_workloads(e->model, e->info.context, e->options.kv == GAB_KV_F16, workloads);
     gab_status status = gab_autotune(e->vk, &options, workloads, n, &e->set, report ? report : &own);
     free(own.results);
     GAB_TRY(status);
@@ -80,8 +80,8 @@ gab_status gab_engine_tune(const gab_engine_options *options, gab_engine_info *i
     do {
         report.n = 0;
         status = gab_engine_open_model(e);
-        const uint32_t context = options->context || status != GAB_OK ? options->context : e->model->config.n_ctx;
-        if (status == GAB_OK) status = gab_engine_choose_kernels(e, context, true, &report);
+        if (status == GAB_OK) status = gab_engine_choose_context(e);
+        if (status == GAB_OK) status = gab_engine_choose_kernels(e, true, &report);
     } while (survives(e, &status, &n_lost));
     if (status == GAB_OK) {
         gab_engine_describe(e);
