@@ -6,7 +6,11 @@
         model, prompt length, kernel family, chunking and KV type. --quick: prompts of 1 and 65 tokens alone, for slow devices.
     check.py variants DIR [--program P] [--device D] [--jobs N] [--only TEXT]
         The same with every variant forced that `gabbro tune` lists as able to run on the device, one at a time, in the steps
-        that use it: exact ones as above, narrow ones (f16, matrix units, 8-bit activations) to 2e-2.
+        that use it: exact ones as above, narrow ones (f16, matrix units, 8-bit activations) to 2e-2. One that tuning finds
+        wrong is a failure.
+    check.py perplexity TEXT... [--model M] [--bytes N] [--program P] [--device D]
+        The embedded model's perplexity on the first N bytes of each text, with every narrow variant of the products of many
+        columns forced: within 0.1% of that with exact products.
     check.py tales [--golden FILE]... [--ids FILE] [--program P] [--device D]...
         Greedy text of the embedded model on each device: the same everywhere, equal to the golden files (make_tales.py
         writes one), equal to FILE of --ids where it exists; else it is written, for a run with other drivers.
@@ -21,11 +25,13 @@ import math
 import os
 import subprocess
 import sys
+import tempfile
 
 ROOT = os.path.abspath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
 DEFAULT_KV_BOUND = 2e-3  # f16 KV
 CHUNK_BOUND = 1e-4  # between chunkings of the same prompt
 FAST_BOUND = 1e-2  # --precision fast may multiply in f16 or 8 bit: this finds wrong kernels, not narrow ones
+PERPLEXITY_BOUND = 1e-3  # relative
 NARROW_BOUND = 2e-2  # one operation forced to a narrow variant everywhere
 ROW_FACTOR = 10  # what a single row may exceed the bound of the whole by
 EXACT = ["--precision", "exact"]
@@ -150,14 +156,17 @@ NARROW = ("half", "matrix", "dot8")  # how the names of variants with narrower p
 CHUNKS = {"matvec": (1, 7), "matmul_small": (9, 31), "matmul": (65,), "attention_decode": (1,), "attention_prefill": (7, 65)}
 
 
-def runnable_variants(options, case):
+def runnable_variants(options, model):
+    """(operation, variant, whether tuning finds it wrong) of all that the device can run for a model."""
     device = ["-d", options.device] if options.device else []
-    results = json.loads(gabbro(options, ["tune", "-m", os.path.join(options.folder, case["file"]), "--json", *device]))["results"]
-    return [(r["operation"], r["variant"]) for r in results if r["verdict"] in ("right", "untested", "wrong")]
+    results = json.loads(gabbro(options, ["tune", "-m", model, "--json", *device]))["results"]
+    return [(r["operation"], r["variant"], r["verdict"] == "wrong") for r in results if r["verdict"] in ("right", "untested", "wrong")]
 
 
-def forced(options, case, operation, variant):
+def forced(options, case, operation, variant, wrong):
     def run():
+        if wrong:
+            raise Mismatch("tuning finds it wrong")
         n, narrow = 65, variant.startswith(NARROW)
         precision = ["--kv", "f32"] if narrow else F32_KV
         chunks = next(sizes for name, sizes in sorted(CHUNKS.items(), reverse=True) if operation.startswith(name))
@@ -169,9 +178,41 @@ def forced(options, case, operation, variant):
 
 def check_variants(options):
     cases = [case for case in read_cases(options) if case["n_layer"] > 2]
-    return [(f"{case['name']}: {operation}={variant}", forced(options, case, operation, variant)) for case in cases
-            for operation, variant in runnable_variants(options, case)
+    if any(options.only in case["name"] for case in cases):  # the others need not be tuned
+        cases = [case for case in cases if options.only in case["name"]]
+    return [(f"{case['name']}: {operation}={variant}", forced(options, case, operation, variant, wrong)) for case in cases
+            for operation, variant, wrong in runnable_variants(options, os.path.join(options.folder, case["file"]))
             if options.only in f"{case['name']}: {operation}={variant}"]
+
+
+# ---- perplexity ----------------------------------------------------------------------------------------------------------
+
+
+def perplexity(options, text, arguments):
+    device = ["-d", options.device] if options.device else []
+    with tempfile.NamedTemporaryFile() as part:
+        with open(text, "rb") as f:
+            part.write(f.read(options.bytes))
+        part.flush()
+        return json.loads(gabbro(options, ["perplexity", "-m", options.model, "-f", part.name, "--json", *device, *arguments]))["perplexity"]
+
+
+def check_perplexity(options):
+    exact = {text: perplexity(options, text, EXACT) for text in options.texts}
+
+    def case(text, operation, variant):
+        def run():
+            found = perplexity(options, text, ["--variant", f"{operation}={variant}"])
+            result = f"{found:.5f}, exact {exact[text]:.5f}, {found / exact[text] - 1:+.1e}"
+            if not abs(found / exact[text] - 1) < PERPLEXITY_BOUND:
+                raise Mismatch(result)
+            return result
+        return run
+
+    variants = [(operation, variant) for operation, variant, _ in runnable_variants(options, options.model)
+                if operation.startswith("matmul_") and not operation.startswith("matmul_small") and variant.startswith(NARROW)]
+    return [(f"{os.path.basename(text)}: {operation}={variant}", case(text, operation, variant)) for text in options.texts
+            for operation, variant in variants]
 
 
 # ---- tales --------------------------------------------------------------------------------------------------------------
@@ -261,10 +302,16 @@ def main():
     b.add_argument("--ids")
     b.add_argument("--model", default=os.path.join(ROOT, "models", "tales.gguf"))
     b.set_defaults(jobs=1)
-    for s in (a, b, c):
+    d = sub.add_parser("perplexity")
+    d.add_argument("texts", nargs="+")
+    d.add_argument("--device")
+    d.add_argument("--bytes", type=int, default=60000)
+    d.add_argument("--model", default=os.path.join(ROOT, "models", "tales.gguf"))
+    d.set_defaults(jobs=2)
+    for s in (a, b, c, d):
         s.add_argument("--program", default=os.path.join(ROOT, "build", "release", "gabbro"))
     options = p.parse_args()
-    cases = {"logits": check_logits, "variants": check_variants, "tales": check_tales}[options.mode](options)
+    cases = {"logits": check_logits, "variants": check_variants, "perplexity": check_perplexity, "tales": check_tales}[options.mode](options)
     n_failed = 0
     with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
         for label, passed, text in pool.map(run_case, cases):
