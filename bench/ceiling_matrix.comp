@@ -15,7 +15,7 @@ layout(constant_id = 5) const uint K = 16;
 layout(local_size_x_id = 0) in;
 layout(push_constant, std430) uniform Push {
     uint turns;
-    float a, b;
+    float a;
 };
 layout(std430, binding = 0) readonly buffer Data {
     uvec4 data[]; // eight f16 each

@@ -17,8 +17,7 @@ enum { CACHED_BYTES = 1 << 20, SPEC_SHAPE = 3, SPEC_COUNT = SPEC_SHAPE + 3, VECT
 
 typedef enum how { OWN, UNIFORM, ACROSS } how; /* ceiling_read.comp */
 
-/* A shader, by what it measures: operations a step and component (of matrices: a product of two elements); 0: it reads.
- */
+/* A shader, by what it measures: operations a step and component (matrices: product of two elements); 0: it reads. */
 typedef struct shader_code {
     const uint32_t *words;
     size_t bytes;

@@ -5,8 +5,7 @@
  * What a token costs the host is printed below: the processor time of the scheduler's thread, which makes all calls of
  * Vulkan, and the number of these. On a device that computes nothing, all the time of a token is the host's.
  *
- *     bench/tokens -m FILE [-d DEVICE] [-p 128] [-n 24] [-r 5] [--kv f16|f32] [--variant lane|group] [--no-pipeline
- * 0|1]
+ *     bench/tokens -m FILE [-d DEVICE] [-p 128] [-n 24] [-r 5] [--kv f16|f32] [--variant LIST] [--no-pipeline 0|1]
  */
 #include <stdatomic.h>
 #include <stdio.h>
@@ -140,9 +139,8 @@ int main(int argc, char **argv) {
         if (strcmp(argv[i], "--no-pipeline") == 0) options.no_pipeline = strcmp(value, "1") == 0;
     }
     if (!options.model_path || argc % 2 == 0 || n_run < 1 || n_run > RUN_MAX || n_prompt < 1 || n_predict < 1) {
-        fprintf(stderr,
-                "usage: tokens -m FILE [-d DEVICE] [-p 128] [-n 24] [-r 5] [--kv f16|f32] [--variant lane|group] "
-                "[--no-pipeline 0|1]\n");
+        fprintf(stderr, "usage: tokens -m FILE [-d DEVICE] [-p 128] [-n 24] [-r 5] [--kv f16|f32] [--variant LIST] "
+                        "[--no-pipeline 0|1]\n");
         return 2;
     }
     gab_status status = gab_engine_create(&options, &engine);

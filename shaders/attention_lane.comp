@@ -4,7 +4,6 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_control_flow_attributes : require
-#define UNROLL [[unroll]]
 #include "args.h"
 
 layout(constant_id = GAB_SPEC_LANES) const uint LANES = 8;
@@ -26,7 +25,7 @@ vec4 query[QUADS]; // not a parameter: an array sized by a specialization consta
 // Written out, as the loop over a value's vectors below: lavapipe ends all loops of an invocation after 65535 turns together.
 float score(uint key_address) {
     float sum = 0.0;
-    UNROLL for (uint i = 0; i < KV_VECTORS; i++) {
+    [[unroll]] for (uint i = 0; i < KV_VECTORS; i++) {
         uvec4 v = keys[key_address / 4 + i];
         for (uint h = 0; h < KV_PART / 4; h++) {
             vec4 a = kv_quad(v, h), b = query[i * KV_PART / 4 + h];
@@ -93,7 +92,7 @@ void main() {
             if (t + b >= last) break;
             float p = t + b <= position ? exp(scores[b] - top) : 0.0;
             sum += p;
-            UNROLL for (uint i = 0; i < KV_VECTORS; i++) {
+            [[unroll]] for (uint i = 0; i < KV_VECTORS; i++) {
                 uvec4 v = values[(address + b * KV_WORDS) / 4 + i];
                 for (uint h = 0; h < KV_PART / 4; h++)
                     acc[i * KV_PART / 4 + h] = fma(vec4(p), kv_quad(v, h), acc[i * KV_PART / 4 + h]);
