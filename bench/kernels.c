@@ -33,7 +33,7 @@ typedef struct report {
     gab_vk *vk;
     gab_progress progress;
     uint32_t n_done, n_total;
-    bench_ceiling ceilings[BENCH_CEILING_COUNT];
+    bench_ceilings ceilings;
     cJSON *rows; /* with --json */
 } report;
 
@@ -67,15 +67,18 @@ static bool is_cpu(const report *r) {
 }
 
 static void print_head(const report *r) {
-    const bench_ceiling *c = r->ceilings;
+    const bench_ceilings *all = &r->ceilings;
     printf("%s, %s%s\n", r->vk->info.name, r->vk->info.driver,
            r->vk->executes ? "" : ": results invalid, this device computes nothing");
     if (!r->options->no_ceilings)
         printf("\n%-24s %10s %-8s %s\n", "the device at most", "median", "", "smallest to largest; best shape");
-    for (int i = 0; i < BENCH_CEILING_COUNT; i++)
-        if (c[i].value > 0)
-            printf("%-24s %10.2f %-8s %.2f to %.2f%s%s\n", c[i].name, c[i].value, c[i].unit, c[i].least, c[i].most,
-                   c[i].shape[0] ? "; " : "", c[i].shape);
+    for (uint32_t i = 0; i < all->n; i++) {
+        const bench_ceiling *c = &all->list[i];
+        char name[64] = "";
+        if (c->bytes) snprintf(name, sizeof name, "%s, %.2f MiB", c->name, (double)c->bytes / (1 << 20));
+        printf("%-24s %10.2f %-8s %.2f to %.2f%s%s\n", c->bytes ? name : c->name, c->value, c->unit, c->least, c->most,
+               c->shape[0] ? "; " : "", c->shape);
+    }
     printf("\n%-16s %-34s %10s %19s", "kernel", "shape, columns", "ms", "smallest, largest");
     if (is_cpu(r)) printf(" %10s", "CPU ms");
     printf(" %9s %6s %10s %6s  %s\n", "GB/s", "% read", "GFLOP/s", "% f32", "variant");
@@ -133,14 +136,15 @@ static cJSON *json_of_row(const bench_case *c, const figures *f) {
 static gab_status run_case(void *user, const bench_case *c) {
     report *r = user;
     const bench_work work = {bench_case_record, c};
-    const bench_ceiling *read = &r->ceilings[BENCH_CEILING_READ], *f32 = &r->ceilings[BENCH_CEILING_F32];
+    const double read = bench_ceiling_of(&r->ceilings, BENCH_CEILING_READ, UINT64_MAX);
+    const double f32 = bench_ceiling_of(&r->ceilings, BENCH_CEILING_F32, 0);
     figures f;
     gab_progress_report(&r->progress, "kernels", r->n_done++, r->n_total);
     GAB_TRY(bench_measure(r->vk, &work, r->options->n_run, &f.time));
     f.gb = c->bytes / f.time.ms * 1e-6;
     f.gflop = c->flops / f.time.ms * 1e-6;
-    f.percent_read = read->value > 0 ? 100 * f.gb / read->value : NAN;
-    f.percent_f32 = f32->value > 0 ? 100 * f.gflop / f32->value : NAN;
+    f.percent_read = read > 0 ? 100 * f.gb / read : NAN;
+    f.percent_f32 = f32 > 0 ? 100 * f.gflop / f32 : NAN;
     const int at = c->variant ? snprintf(f.kernels, sizeof f.kernels, "%s: ", c->variant->name) : 0;
     name_kernels(r->vk, &f.time.trace, f.kernels + at, sizeof f.kernels - (size_t)at);
     if (r->rows) {
@@ -158,12 +162,12 @@ static bool print_json(const report *r) {
     cJSON_AddStringToObject(all, "device", r->vk->info.name);
     cJSON_AddStringToObject(all, "driver", r->vk->info.driver);
     cJSON_AddBoolToObject(all, "executes", r->vk->executes);
-    for (int i = 0; i < BENCH_CEILING_COUNT; i++) {
-        const bench_ceiling *c = &r->ceilings[i];
-        if (c->value <= 0) continue;
+    for (uint32_t i = 0; i < r->ceilings.n; i++) {
+        const bench_ceiling *c = &r->ceilings.list[i];
         cJSON *one = cJSON_CreateObject();
         cJSON_AddStringToObject(one, "name", c->name);
         cJSON_AddStringToObject(one, "unit", c->unit);
+        if (c->bytes) cJSON_AddNumberToObject(one, "bytes", (double)c->bytes);
         cJSON_AddNumberToObject(one, "value", c->value);
         cJSON_AddNumberToObject(one, "least", c->least);
         cJSON_AddNumberToObject(one, "most", c->most);
@@ -241,7 +245,8 @@ static gab_status bench(const options *o, report *r) {
         status = gab_fail(&log, GAB_ERROR_ARGUMENT, "no kernel's name holds '%s'", o->filter);
         goto error;
     }
-    if (!o->no_ceilings) GAB_TRY_GOTO(bench_ceilings_measure(r->vk, &data.pool, o->n_run, r->ceilings), error);
+    const bench_ceiling_options limits = {.n_run = o->n_run};
+    if (!o->no_ceilings) GAB_TRY_GOTO(bench_ceilings_measure(r->vk, &data.pool, &limits, &r->ceilings), error);
     if (o->json)
         r->rows = cJSON_CreateArray();
     else

@@ -22,6 +22,7 @@
 #include "kernels/gather.h"
 #include "kernels/layernorm.h"
 #include "kernels/matmul.h"
+#include "kernels/rmsnorm.h"
 #include "kernels/sample.h"
 #include "vk/statistics.h"
 
@@ -51,18 +52,40 @@ static void request_product(const gab_kernel_context *c, uint32_t type) {
     const gab_weight weight = {.type = (gab_dtype)type, .n_col = 768, .n_row = 768, .n_shard = 1, .shards = &shard};
     const gab_matmul op = {.weight = &weight};
     gab_matmul_record(c, &op);
+    /* the same rows as those of 8 experts */
+    const gab_experts experts = {.n_expert = 8, .n_used = 2};
+    gab_weight stack = weight;
+    stack.n_expert = 8;
+    const gab_matmul of_experts = {.weight = &stack, .experts = &experts};
+    gab_matmul_record(c, &of_experts);
     /* the product whose outputs are 4 heads of queries, keys and values */
     const gab_kv_write write = {.kv = {.n_head_kv = 4, .head_dim = 64, .f16 = true}, .k_offset = 256, .v_offset = 512};
     const gab_matmul qkv = {.weight = &weight, .kv = &write};
-    if (gab_variant_of(&c->set, gab_matmul_operation((gab_dtype)type, c->n_row))->pairs) gab_matmul_record(c, &qkv);
+    /* the same rotated; gates and what they gate */
+    const gab_rope rope = {.n_turn = 32};
+    const gab_matmul rotated = {.weight = &weight, .kv = &write, .rope = &rope};
+    const gab_gated gated = {.n = 384, .in_turn = true, .activation = GAB_ACTIVATION_SILU};
+    const gab_matmul gates = {.weight = &weight, .gated = &gated};
+    if (!gab_variant_of(&c->set, gab_matmul_operation((gab_dtype)type, c->n_row))->pairs) return;
+    gab_matmul_record(c, &qkv);
+    gab_matmul_record(c, &rotated);
+    gab_matmul_record(c, &gates);
 }
 
 static void request_attention(const gab_kernel_context *c, uint32_t head_dim) {
-    for (int f16 = 0; f16 < 2; f16++) {
-        const gab_attention op = {
-            .kv = {.n_head_kv = 4, .head_dim = head_dim, .f16 = f16}, .n_head = 4, .n_piece = 1, .n_work = 1};
-        gab_attention_record(c, &op);
-    }
+    static const uint32_t n_heads[] = {4, 8, 16}; /* that share 4 heads of keys and values */
+    for (int f16 = 0; f16 < 2; f16++)
+        for (size_t i = 0; i < sizeof n_heads / sizeof *n_heads; i++) {
+            gab_attention op = {.kv = {.n_head_kv = 4, .head_dim = head_dim, .f16 = f16},
+                                .n_head = n_heads[i],
+                                .n_piece = 2,
+                                .n_work = 1};
+            gab_attention_record(c, &op);
+            op.window = 1024;
+            gab_attention_record(c, &op);
+            op.softcap = 50;
+            gab_attention_record(c, &op);
+        }
 }
 
 static void request_rest(const gab_kernel_context *c, const uint32_t *head_dims, size_t n_head_dim) {
@@ -77,8 +100,21 @@ static void request_rest(const gab_kernel_context *c, const uint32_t *head_dims,
     for (size_t i = 0; i < n_head_dim; i++)
         for (int f16 = 0; f16 < 2; f16++) {
             const gab_kv_write write = {.kv = {.n_head_kv = 4, .head_dim = head_dims[i], .f16 = f16}};
+            gab_rope rope = {.n_turn = head_dims[i] / 2};
             gab_kv_write_record(c, &write);
+            gab_rope_record(c, &rope, &write);
+            rope.norm = true;
+            gab_rope_record(c, &rope, &write);
         }
+    const gab_rmsnorm rmsnorm = {.n_col = 768};
+    const gab_gated gated = {.n = 768};
+    const gab_expert_route route = {.experts = {.n_expert = 8, .n_used = 2}};
+    const gab_expert_sum sum = {.experts = route.experts, .n_col = 768};
+    gab_expert_route_record(c, &route);
+    gab_expert_runs_record(c, &route.experts);
+    gab_expert_sum_record(c, &sum);
+    gab_rmsnorm_record(c, &rmsnorm);
+    gab_gated_record(c, &gated);
     gab_layernorm_record(c, &norm);
     gab_sample_record(c, &sample);
 }

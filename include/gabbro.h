@@ -116,7 +116,8 @@ GAB_API const char *gab_device_kind_text(gab_device_kind kind);
 typedef struct gab_tokenizer gab_tokenizer;
 typedef struct gab_text_stream gab_text_stream;
 
-/* Reads the vocabulary of a GGUF file, or makes that of a synthetic model (model_path below). */
+/* Reads the vocabulary of a GGUF file, which may hold nothing else, or of a Hugging Face tokenizer.json or a folder
+ * with one, or makes that of a synthetic model (model_path below). */
 GAB_API gab_status gab_tokenizer_open(const char *model_path, gab_log_fn log, void *log_user,
                                       gab_tokenizer **tokenizer);
 GAB_API void gab_tokenizer_destroy(gab_tokenizer **tokenizer);
@@ -130,7 +131,7 @@ GAB_API bool gab_tokenizer_is_end(const gab_tokenizer *tokenizer, int32_t token)
 
 /* Text to tokens. `text` need not be zero-terminated and may hold any bytes; with parse_special, the spelled-out
  * special tokens of the vocabulary ("<|endoftext|>") become single tokens. *tokens is malloc'ed, to be freed with
- * gab_tokens_free. add_bos puts the start token in front where the file asks for one. */
+ * gab_tokens_free. add_bos puts the start token in front, and the end token behind, where the file asks for them. */
 GAB_API gab_status gab_tokenizer_encode(const gab_tokenizer *tokenizer, const char *text, size_t n_byte, bool add_bos,
                                         bool parse_special, int32_t **tokens, size_t *n_token);
 GAB_API void gab_tokens_free(int32_t **tokens);
@@ -142,9 +143,12 @@ GAB_API const char *gab_tokenizer_piece(const gab_tokenizer *tokenizer, int32_t 
 
 /* A stream of tokens to UTF-8 text (U+0000 comes out as U+FFFD, since the text is zero-terminated): holds back the
  * bytes of a character until it is whole; bytes that can never become one come out as U+FFFD. push returns text owned
- * by the stream, zero-terminated, valid until the next call; finish returns what is left. */
+ * by the stream, zero-terminated, valid until the next call; finish returns what is left. A new stream begins a text: a
+ * SentencePiece vocabulary puts a space in front of the first word that is no part of it, and that is left out.
+ * continue says, before the first push, that the tokens go on from text that is there already. */
 GAB_API gab_status gab_text_stream_create(const gab_tokenizer *tokenizer, gab_text_stream **stream);
 GAB_API void gab_text_stream_destroy(gab_text_stream **stream);
+GAB_API void gab_text_stream_continue(gab_text_stream *stream);
 GAB_API const char *gab_text_stream_push(gab_text_stream *stream, int32_t token);
 GAB_API const char *gab_text_stream_finish(gab_text_stream *stream);
 
@@ -165,17 +169,22 @@ typedef enum gab_kv_type { GAB_KV_F16, GAB_KV_F32 } gab_kv_type;
  * measure faster. */
 typedef enum gab_precision { GAB_PRECISION_FAST, GAB_PRECISION_EXACT } gab_precision;
 
-/* Models without a file, to measure a device with: "synth:PRESET[:TYPE]" has the shape of a published model, random
- * weights, the same ones each time, and a vocabulary of bytes and made-up words. PRESET: gpt2-124m, gpt2-1.5b,
- * gpt3-1.3b, gpt3-6.7b, gpt3-13b, gpt3-175b; TYPE: f32, f16 (default), q8_0, q4_0; in any case. A file whose name
- * begins like this is "./synth:...". */
+/* Models without a file, to measure a device with: "synth:PRESET[:TYPE[:POSITIONS]]" has the shape of a published
+ * model, random weights, the same ones each time, and a vocabulary of bytes and made-up words. PRESET: gpt2-124m,
+ * gpt2-1.5b, gpt3-1.3b, gpt3-6.7b, gpt3-13b, gpt3-175b, llama-1b, llama-8b (Llama 3.2 and 3.1), mixtral-8x7b; TYPE:
+ * f32, f16 (default), q8_0, q4_0, q4_k; in any case. POSITIONS: as many as a context is to have, instead of the
+ * published number. A file whose name begins like this is "./synth:...". */
 typedef struct gab_engine_options {
     size_t struct_size;
-    const char *model_path; /* GGUF file, or synth:PRESET[:TYPE], see above; required */
-    const char *device;     /* index, part of the name (any case) or UUID; NULL: GABBRO_DEVICE, else the fastest kind */
-    uint32_t context;       /* positions a session can hold; 0: the model's own, or less if memory is short */
-    uint32_t n_session;     /* sessions that can exist at once, 1..16; default 8 */
-    gab_kv_type kv;         /* type of the KV cache; default F16 */
+    const char *model_path; /* required: a GGUF file (of one in several parts any), the folder of a Hugging Face model
+                               (config.json and *.safetensors), or synth:PRESET[:TYPE], see above */
+    const char *quantize; /* type that the matrices are brought to while they are loaded: "q8_0", "q4_0", "q4_k"; NULL:
+                             as they are. Those whose rows do not divide into its blocks stay as they are, as do
+                             positions and what chooses experts */
+    const char *device;   /* index, part of the name (any case) or UUID; NULL: GABBRO_DEVICE, else the fastest kind */
+    uint32_t context;     /* positions a session can hold; 0: the model's own, or less if memory is short */
+    uint32_t n_session;   /* sessions that can exist at once, 1..16; default 8 */
+    gab_kv_type kv;       /* type of the KV cache; default F16 */
     gab_precision precision;   /* default FAST */
     uint32_t submit_budget_ms; /* longest submit; default 100 */
     bool tune;                 /* default true: at first use on a device and driver, prove and time the kernels that the
@@ -216,7 +225,46 @@ GAB_API gab_status gab_engine_create(const gab_engine_options *options, gab_engi
 /* Sessions must be destroyed first. */
 GAB_API void gab_engine_destroy(gab_engine **engine);
 GAB_API void gab_engine_get_info(const gab_engine *engine, gab_engine_info *info);
-GAB_API const gab_tokenizer *gab_engine_tokenizer(const gab_engine *engine); /* owned by the engine */
+/* Owned by the engine; NULL when the model's files have no vocabulary that this version reads: it can be fed token ids,
+ * and only tokens that the files name as ends, apart from a vocabulary, end a text. */
+GAB_API const gab_tokenizer *gab_engine_tokenizer(const gab_engine *engine);
+
+/* ---- what a model is ---- */
+
+enum { GAB_MODEL_TYPE_MAX = 32 };
+
+/* The weights of one type. */
+typedef struct gab_model_type {
+    char name[16]; /* "Q8_0" */
+    uint64_t n_tensor, n_weight;
+    uint64_t bytes; /* 0: of a type whose size is not known */
+} gab_model_type;
+
+/* What the files of a model say; 0 and "" where they say nothing. */
+typedef struct gab_model_info {
+    char container[16];         /* "GGUF", "safetensors", "synthetic" */
+    uint32_t container_version; /* of GGUF */
+    uint32_t n_file;
+    uint64_t file_bytes; /* of all of them */
+    char architecture[64], name[128];
+    bool supported;    /* it can run */
+    char problem[512]; /* why it cannot */
+    uint32_t n_layer, n_embd, n_ff, n_head, n_head_kv, head_dim, n_ctx_train, n_vocab;
+    uint64_t n_tensor, n_weight;
+    uint32_t n_type;
+    gab_model_type types[GAB_MODEL_TYPE_MAX]; /* the most weights first; as loaded: after quantizing */
+    char tokenizer[96];                       /* its kind, as the files name it */
+    bool chat_template;
+    uint32_t context; /* what follows is for sessions of so many positions; 0 where it cannot run */
+    uint64_t weight_bytes, kv_bytes, scratch_bytes; /* on a device: weights, one session's cache, activations */
+    char device[256];                               /* "": there is none */
+    uint64_t device_bytes, device_free_bytes;
+} gab_model_info;
+
+/* Reads what the files of a model say and what it would need, without loading it: also of a model that cannot run, or a
+ * vocabulary without weights. Of the options, model_path, quantize, context, kv, device and the log count; the device
+ * may be missing unless it is named. Fails when the files cannot be read or are damaged. */
+GAB_API gab_status gab_model_inspect(const gab_engine_options *options, gab_model_info *info);
 
 /* ---- tuning ---- */
 
@@ -233,7 +281,7 @@ GAB_API const char *gab_tune_verdict_text(gab_tune_verdict verdict); /* "right",
 /* One variant of one operation on one device. */
 typedef struct gab_tune_result {
     char operation[64]; /* "matvec_q8_0" */
-    char shape[64];     /* what it was timed on: "3072x768 x 1" (rows, columns, activation rows) */
+    char shape[128];    /* what it was timed on: "3072x768 x 1" (rows, columns, activation rows) */
     char variant[64];
     gab_tune_verdict verdict;
     char reason[192];         /* why it is not right, or was not timed; "" */
@@ -318,8 +366,43 @@ GAB_API gab_status gab_session_logits(gab_session *session, const int32_t *token
 
 /* Forgets all but the first n_token tokens. */
 GAB_API gab_status gab_session_truncate(gab_session *session, size_t n_token);
+
+/* Forgets all but the longest common beginning of the history and `tokens`, and says how long that is: the tokens
+ * behind it are what is left to feed (none at all is fine). Nothing that stays is computed again. */
+GAB_API gab_status gab_session_keep_common(gab_session *session, const int32_t *tokens, size_t n_token, size_t *n_kept);
 GAB_API size_t gab_session_n_token(const gab_session *session);
+
+/* Another sampler for the turns to come. It is an error while a turn is running. */
+GAB_API gab_status gab_session_set_sampling(gab_session *session, const gab_sampling *sampling);
 GAB_API void gab_session_get_stats(const gab_session *session, gab_session_stats *stats);
+
+/* ---- chat ---- */
+
+/* A conversation is a list of messages; the template that comes with a model says what text it becomes. */
+typedef struct gab_chat gab_chat;
+
+typedef struct gab_chat_message {
+    const char *role; /* "system" (first, if at all), "user", "assistant" */
+    const char *content;
+} gab_chat_message;
+
+/* Reads the template of the engine's model (tokenizer.chat_template). A model without one gets a plain format, "User:"
+ * and "Assistant:" before the messages. Immutable, safe to share between threads; to be destroyed before the engine.
+ * Fails with FORMAT or UNSUPPORTED, naming the line, when the template cannot be understood. */
+GAB_API gab_status gab_chat_create(const gab_engine *engine, gab_chat **chat);
+GAB_API void gab_chat_destroy(gab_chat **chat);
+GAB_API bool gab_chat_has_template(const gab_chat *chat);
+
+/* A text before which an answer ends, for gab_text_stream_add_stop, where the format has no token for it; else NULL. */
+GAB_API const char *gab_chat_stop_string(const gab_chat *chat);
+
+/* The tokens of a conversation, to be freed with gab_tokens_free; with `answer`, up to where the assistant's next
+ * answer begins. Special tokens come from the template alone: text of a message that spells one stays text, so that
+ * nobody can end a turn, or begin another's, by writing so. What is no UTF-8 becomes U+FFFD. Fails with ARGUMENT when
+ * the template refuses the conversation (roles that do not alternate, a system prompt where there is none), with LIMIT
+ * when it does not end. */
+GAB_API gab_status gab_chat_render(const gab_chat *chat, const gab_chat_message *messages, size_t n_message,
+                                   bool answer, int32_t **tokens, size_t *n_token);
 
 #ifdef __cplusplus
 }

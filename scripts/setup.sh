@@ -4,10 +4,10 @@
 
 # One package a word; a|b is satisfied by either, the first is installed.
 BUILD_PACKAGES="gcc|clang libc6-dev cmake ninja-build pkgconf|pkg-config glslang-tools libvulkan-dev libvulkan-volk-dev \
-libvulkan1 mesa-vulkan-drivers libpcre2-dev libcjson-dev"
-TEST_PACKAGES="vulkan-validationlayers"
-FEDORA_PACKAGES="gcc cmake ninja-build pkgconf-pkg-config glslang vulkan-headers vulkan-loader mesa-vulkan-drivers pcre2-devel cjson-devel"
-ARCH_PACKAGES="gcc cmake ninja pkgconf glslang vulkan-headers vulkan-icd-loader vulkan-swrast pcre2 cjson"
+libvulkan1 mesa-vulkan-drivers libpcre2-dev libcjson-dev libcurl4-openssl-dev|libcurl4-gnutls-dev|libcurl4-nss-dev libedit-dev"
+TEST_PACKAGES="vulkan-validationlayers python3"
+FEDORA_PACKAGES="gcc cmake ninja-build pkgconf-pkg-config glslang vulkan-headers vulkan-loader mesa-vulkan-drivers pcre2-devel cjson-devel libcurl-devel libedit-devel"
+ARCH_PACKAGES="gcc cmake ninja pkgconf glslang vulkan-headers vulkan-icd-loader vulkan-swrast pcre2 cjson curl libedit"
 
 say() { echo "$(basename "$0"): $*" >&2; }
 die() { say "$*"; exit 1; }
@@ -92,6 +92,8 @@ offer_drivers() {
   [ ${#files[@]} -gt 0 ] || die "no Vulkan driver found (Debian: apt-get install mesa-vulkan-drivers)"
   VK_DRIVER_FILES=$(IFS=:; echo "${files[*]}")
   export VK_DRIVER_FILES VK_ICD_FILENAMES=$VK_DRIVER_FILES # the second for loaders before 1.3.207
+  # Tests that take the default device get the faster of the two.
+  if [ -n "$pattern" ]; then export GABBRO_DEVICE=${GABBRO_DEVICE:-llvmpipe}; fi
 }
 
 # Turns the Khronos validation layer on in every test, with hazards across command buffers and submits: newer layers look for
@@ -111,9 +113,12 @@ validate() { # 1, or gpu for GPU-assisted validation
 run_ctest() {
   local folder=$1 junit status=0 total failed skipped; shift
   junit=$PWD/$folder/ctest.xml
-  # lavapipe's own cache, so that the cases, each with a Gabbro cache of its own, need not all compile the same machine code
-  export MESA_SHADER_CACHE_DIR=$PWD/$folder/mesa_cache
+  # One cache of lavapipe's machine code for all cases, each with a Gabbro cache of its own, and for all builds
+  export MESA_SHADER_CACHE_DIR=${MESA_SHADER_CACHE_DIR:-$PWD/build/mesa_cache}
   rm -f "$junit"
+  if [ -e "$folder/tests/libkeep_loaded.so" ]; then
+    local -x LD_PRELOAD=$PWD/$folder/tests/libkeep_loaded.so ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}verify_asan_link_order=0
+  fi
   ctest --test-dir "$folder" --parallel "$(nproc)" --output-on-failure --output-junit "$junit" "$@" </dev/null || status=$?
   count() { sed -n "s/^.*[[:space:]]$1=\"\([0-9]*\)\".*$/\1/p" <(sed '/<testcase/,$d' "$junit" | tr '\n' ' '); }
   [ -e "$junit" ] || { say "ctest has written no results"; return 1; }

@@ -20,6 +20,10 @@ layout(std430, binding = 4) writeonly buffer Y {
     float y[];
 };
 #include "kv.glsl"
+#include "activation.glsl"
+layout(constant_id = GAB_SPEC_WINDOW) const bool WINDOW = false;
+layout(constant_id = GAB_SPEC_SOFTCAP) const bool SOFTCAP = false;
+#include "sinks.glsl"
 
 const float LOWEST = -3.0e38;
 const uint KV_VECTORS = KV_WORDS / 4;          // 16-byte vectors a key
@@ -29,6 +33,19 @@ const uint KV_PART = KV_F16 ? 8 : 4;           // dimensions a vector
 vec4 kv_quad(uvec4 v, uint half_index) {
     if (!KV_F16) return uintBitsToFloat(v);
     return vec4(unpackHalf2x16(v[2 * half_index]), unpackHalf2x16(v[2 * half_index + 1]));
+}
+
+// The first key that a query at a position sees.
+uint first_key(uint position) {
+    return WINDOW && position >= args.window ? position + 1 - args.window : 0;
+}
+
+bool seen(uint key, uint position, uint lowest) {
+    return key <= position && (!WINDOW || key >= lowest);
+}
+
+float limited(float score) {
+    return SOFTCAP ? softcap(score, args.softcap) : score;
 }
 
 uint piece_address(uint row, uint head, uint piece) {

@@ -53,14 +53,24 @@ float acc[ROWS * DIMS], p[ROWS * SETS], shrink[ROWS];
 
 void add_values(uint64_t address) {
     [[unroll]] for (uint i = 0; i < ROWS * DIMS; i++) acc[i] *= shrink[i / DIMS];
-    [[unroll]] for (uint b = 0; b < BATCH; b++) {
-        float weight[ROWS];
-        [[unroll]] for (uint h = 0; h < ROWS; h++) weight[h] = subgroupShuffle(p[h * SETS + b / LANES], b % LANES);
-        [[unroll]] for (uint i = 0; i < DIMS; i++) {
+    float weight[ROWS * BATCH];
+    [[unroll]] for (uint h = 0; h < ROWS; h++)
+        [[unroll]] for (uint b = 0; b < BATCH; b++) weight[h * BATCH + b] = subgroupShuffle(p[h * SETS + b / LANES], b % LANES);
+    [[unroll]] for (uint i = 0; i < DIMS; i++)
+        [[unroll]] for (uint b = 0; b < BATCH; b++) {
             const float v = value_at(address, b, i);
-            [[unroll]] for (uint h = 0; h < ROWS; h++) acc[h * DIMS + i] = fma(weight[h], v, acc[h * DIMS + i]);
+            [[unroll]] for (uint h = 0; h < ROWS; h++) acc[h * DIMS + i] = fma(weight[h * BATCH + b], v, acc[h * DIMS + i]);
         }
-    }
+}
+
+// Brings a batch into the processor's caches while another is worked on: one word of each 64-byte line; their sum is of no use. Where
+// several heads share a key there is too much to do between two batches for a processor to look ahead by itself.
+uint touch(uint64_t address) {
+    Words x = Words(address);
+    uint sum = 0;
+    if (ROWS > 1)
+        [[unroll]] for (uint i = 0; i < BATCH * KV_WORDS; i += 16) sum ^= x.word[i];
+    return sum;
 }
 
 void main() {
@@ -68,6 +78,8 @@ void main() {
     if (row >= step_now.n_row) return;
     const uint position = step_now.rows[row].position, first = gl_WorkGroupID.y * GAB_PIECE;
     if (first > position) return;
+    const uint lowest = first_key(position), begin = max(first, lowest / BATCH * BATCH);
+    if (first + GAB_PIECE <= lowest) return;
     const uint slot = step_now.rows[row].slot, last = min(first + GAB_PIECE, position + 1);
     const uint heads = args.n_head / args.n_head_kv, blocks = (heads + ROWS - 1) / ROWS;
     const uint kv_head = gl_WorkGroupID.x / blocks, first_of = gl_WorkGroupID.x % blocks * ROWS;
@@ -88,13 +100,17 @@ void main() {
         sum[h] = 0.0;
         shrink[h] = 1.0;
     }
-    uint words = kv_address(slot, first, kv_head, args.n_head_kv);
-    for (uint t = first; t < last; t += BATCH) {
-        // The values of the batch before, while its keys' scores are still on their way through exp.
-        add_values(values_at + 4 * uint64_t(words));
+    uint words = kv_address(slot, begin, kv_head, args.n_head_kv);
+    uint next = words, touched = 0;
+    for (uint t = begin; t < last; t += BATCH) {
+        const uint now = next;
         // A batch never crosses a page; beyond the last key it reads on in the page, which holds finite numbers everywhere. Lavapipe
         // may go through the loop with no lane active, and loads: at a good address.
-        words = kv_address(slot, min(t, position) / BATCH * BATCH, kv_head, args.n_head_kv);
+        next = kv_address(slot, min(t + BATCH, position) / BATCH * BATCH, kv_head, args.n_head_kv);
+        touched ^= touch(keys_at + 4 * uint64_t(next)) ^ touch(values_at + 4 * uint64_t(now));
+        // The values of the batch before, while its keys' scores are still on their way through exp.
+        add_values(values_at + 4 * uint64_t(words));
+        words = now;
         const uint64_t keys_now = keys_at + 4 * uint64_t(words);
         [[unroll]] for (uint b = 0; b < BATCH; b++) {
             [[unroll]] for (uint h = 0; h < ROWS; h++) part[h * BATCH + b] = 0.0;
@@ -107,8 +123,8 @@ void main() {
         [[unroll]] for (uint h = 0; h < ROWS; h++) {
             float most = LOWEST;
             [[unroll]] for (uint j = 0; j < SETS; j++) {
-                const float score = transposed_sum((h * SETS + j) * LANES);
-                p[h * SETS + j] = t + j * LANES + lane <= position ? score : LOWEST;
+                const float score = limited(transposed_sum((h * SETS + j) * LANES));
+                p[h * SETS + j] = seen(t + j * LANES + lane, position, lowest) ? score : LOWEST;
                 most = max(most, p[h * SETS + j]);
             }
             const float top = max(largest[h], largest_of(most));
@@ -116,22 +132,24 @@ void main() {
             largest[h] = top;
             sum[h] *= shrink[h];
             [[unroll]] for (uint j = 0; j < SETS; j++) {
-                p[h * SETS + j] = t + j * LANES + lane <= position ? exp(p[h * SETS + j] - top) : 0.0;
+                p[h * SETS + j] = seen(t + j * LANES + lane, position, lowest) ? exp(p[h * SETS + j] - top) : 0.0;
                 sum[h] += p[h * SETS + j];
             }
         }
     }
     add_values(values_at + 4 * uint64_t(words));
+    if (args.n_head == 0) y[0] = uintBitsToFloat(touched); // never: but compilers keep the loads
     const bool whole = args.n_piece == 1;
     [[unroll]] for (uint h = 0; h < ROWS; h++) {
         if (h >= n_head) return;
         const uint to = whole ? row * args.y_stride + (first_head + h) * args.head_dim
                               : piece_address(row, first_head + h, gl_WorkGroupID.y) + 2;
-        const float total = sum_of(sum[h]);
+        float total = sum_of(sum[h]);
         if (!whole && lane == 0) {
             y[to - 2] = largest[h];
             y[to - 1] = total;
         }
+        if (whole) total = with_sink(first_head + h, largest[h], total);
         [[unroll]] for (uint i = 0; i < DIMS; i++) {
             const uint d = i * LANES + lane;
             if (!whole || d < args.head_dim) y[to + d] = whole ? acc[h * DIMS + i] / total : acc[h * DIMS + i];

@@ -52,7 +52,10 @@ void main() {
     if (row >= step_now.n_row) return;
     const uint position = step_now.rows[row].position, first = gl_WorkGroupID.y * GAB_PIECE;
     if (first > position) return;
+    if (first + GAB_PIECE <= first_key(position)) return;
     const uint n_key = min(GAB_PIECE, position + 1 - first);
+    const uint skip = max(first_key(position), first) - first; // keys of the piece that the row does not see
+    const uint begin = skip / (WIDTH * COLS) * (WIDTH * COLS);
     const uint heads = args.n_head / args.n_head_kv, blocks = (heads + ROWS - 1) / ROWS;
     const uint kv_head = gl_WorkGroupID.x / blocks, first_of = gl_WorkGroupID.x % blocks * ROWS;
     const uint n_head = min(ROWS, heads - first_of), first_head = kv_head * heads + first_of;
@@ -71,7 +74,7 @@ void main() {
                                                      dimension(from, d + 3));
         }
     }
-    for (uint k = 0; k < n_key; k += WIDTH * COLS) {
+    for (uint k = begin; k < n_key; k += WIDTH * COLS) {
         uvec4 v[COLS];
         [[unroll]] for (uint c = 0; c < COLS; c++) v[c] = keys[key_address(min(k + c * WIDTH + column, n_key - 1), part)];
         [[unroll]] for (uint c = 0; c < COLS; c++)
@@ -86,7 +89,7 @@ void main() {
             float sum = work[from];
             for (uint j = 1; j < KV_VECTORS; j++) sum += work[from + j];
             uint key = k + c * WIDTH + w;
-            if (key < n_key) score[h * GAB_PIECE + key] = sum;
+            if (key < n_key) score[h * GAB_PIECE + key] = key >= skip ? limited(sum) : LOWEST;
         }
         barrier();
     }
@@ -94,24 +97,24 @@ void main() {
     const uint of_head = lane / SHARES * GAB_PIECE, share = lane % SHARES;
     if (lane < ROWS * SHARES) {
         float largest = LOWEST;
-        for (uint k = share; k < n_key; k += SHARES) largest = max(largest, score[of_head + k]);
+        for (uint k = begin + share; k < n_key; k += SHARES) largest = max(largest, score[of_head + k]);
         top[lane] = largest;
     }
     barrier();
     for (uint h = 0; h < ROWS; h++) {
         const float largest = largest_of(h);
-        for (uint k = lane; k < n_key; k += LANES) score[h * GAB_PIECE + k] = exp(score[h * GAB_PIECE + k] - largest);
+        for (uint k = begin + lane; k < n_key; k += LANES) score[h * GAB_PIECE + k] = exp(score[h * GAB_PIECE + k] - largest);
     }
     barrier();
     if (lane < ROWS * SHARES) {
         float sum = 0.0;
-        for (uint k = share; k < n_key; k += SHARES) sum += score[of_head + k];
+        for (uint k = begin + share; k < n_key; k += SHARES) sum += score[of_head + k];
         total[lane] = sum;
     }
 
     vec4 acc[ROWS * QUADS];
     [[unroll]] for (uint i = 0; i < ROWS * QUADS; i++) acc[i] = vec4(0.0);
-    for (uint k = 0; k < n_key; k += WIDTH * COLS) {
+    for (uint k = begin; k < n_key; k += WIDTH * COLS) {
         uvec4 v[COLS];
         [[unroll]] for (uint c = 0; c < COLS; c++) v[c] = values[key_address(min(k + c * WIDTH + column, n_key - 1), part)];
         [[unroll]] for (uint c = 0; c < COLS; c++) {
@@ -137,6 +140,7 @@ void main() {
             y[to - 2] = largest_of(h);
             y[to - 1] = sum;
         }
+        if (whole) sum = with_sink(first_head + h, largest_of(h), sum);
         for (uint d = lane; d < HEAD_DIM; d += LANES) {
             float value = 0.0;
             for (uint w = 0; w < WIDTH; w++) value += work[w * HEAD_DIM + d];

@@ -32,7 +32,7 @@ float score(uint key_address) {
             for (uint k = 0; k < 4; k++) sum = fma(a[k], b[k], sum);
         }
     }
-    return sum * args.scale;
+    return limited(sum * args.scale);
 }
 
 void main() {
@@ -46,8 +46,9 @@ void main() {
         slot = step_now.rows[row].slot;
         position = step_now.rows[row].position;
         first = piece * GAB_PIECE;
-        if (first > position) return;
+        if (first > position || first + GAB_PIECE <= first_key(position)) return;
         last = min(first + GAB_PIECE, position + 1);
+        first = max(first, first_key(position) / BATCH * BATCH);
         head = gl_WorkGroupID.x * LANES + lane;
         valid = head < args.n_head;
         head = min(head, args.n_head - 1);
@@ -59,11 +60,11 @@ void main() {
         uint in_work = min(lane, work.n_row - 1);
         row = work.first_row + in_work;
         position = work.first_position + in_work;
-        first = 0;
+        first = first_key(work.first_position) / BATCH * BATCH;
         last = work.first_position + work.n_row;
         head = gl_WorkGroupID.x;
     }
-    uint kv_head = head / (args.n_head / args.n_head_kv);
+    uint lowest = first_key(position), kv_head = head / (args.n_head / args.n_head_kv);
 
     // Loads and stores stand in loops that are not unrolled, with the element of an array picked by comparing: on lavapipe each one
     // written out is a loop over the lanes, and compiling 64 of them takes seconds.
@@ -81,7 +82,7 @@ void main() {
         float scores[BATCH];
         float top = largest;
         [[dont_unroll]] for (uint b = 0; b < BATCH; b++) { // unrolled, LLVM compiles for minutes
-            scores[b] = t + b <= position ? score(address + b * KV_WORDS) : LOWEST;
+            scores[b] = seen(t + b, position, lowest) ? score(address + b * KV_WORDS) : LOWEST;
             top = max(top, scores[b]);
         }
         float shrink = exp(largest - top);
@@ -90,7 +91,7 @@ void main() {
         for (uint i = 0; i < QUADS; i++) acc[i] *= shrink;
         [[dont_unroll]] for (uint b = 0; b < BATCH; b++) {
             if (t + b >= last) break;
-            float p = t + b <= position ? exp(scores[b] - top) : 0.0;
+            float p = seen(t + b, position, lowest) ? exp(scores[b] - top) : 0.0;
             sum += p;
             [[unroll]] for (uint i = 0; i < KV_VECTORS; i++) {
                 uvec4 v = values[(address + b * KV_WORDS) / 4 + i];
@@ -101,7 +102,7 @@ void main() {
     }
     if (!valid) return;
     uint to = row * args.y_stride + head * args.head_dim, n_dim = args.head_dim;
-    float divisor = sum; // as attention_merge divides: the same bits, however many pieces a plan has
+    float divisor = with_sink(head, largest, sum); // as attention_merge divides: the same bits, however many pieces a plan has
     if (DECODE && args.n_piece > 1) {
         to = piece_address(row, head, piece);
         y[to] = largest;

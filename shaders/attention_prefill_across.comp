@@ -33,11 +33,12 @@ void main() {
     const uint64_t values_at = packUint2x32(uvec2(args.values_low, args.values_high));
 
     float query[HEAD_DIM * ROWS], acc[HEAD_DIM * ROWS], largest[ROWS], sum[ROWS];
-    uint position[ROWS];
+    uint position[ROWS], lowest[ROWS];
     [[unroll]] for (uint r = 0; r < ROWS; r++) {
         const uint in_work = min(r * LANES + lane, work.n_row - 1);
         const uint from = (work.first_row + in_work) * args.x_stride + head * args.head_dim;
         position[r] = work.first_position + in_work;
+        lowest[r] = first_key(position[r]);
         [[unroll]] for (uint d = 0; d < HEAD_DIM; d++) {
             query[d * ROWS + r] = d < args.head_dim ? q[from + d] * args.scale : 0.0;
             acc[d * ROWS + r] = 0.0;
@@ -45,7 +46,7 @@ void main() {
         largest[r] = LOWEST;
         sum[r] = 0.0;
     }
-    for (uint t = 0; t < last; t += KEYS) {
+    for (uint t = first_key(work.first_position) / KEYS * KEYS; t < last; t += KEYS) {
         // A batch never crosses a page; beyond the last key it reads on in the page, which holds finite numbers everywhere. Lavapipe
         // may go through the loop with no lane active, and loads: at a good address.
         const uint words = kv_address(work.slot, min(t, last - 1) / KEYS * KEYS, kv_head, args.n_head_kv);
@@ -66,14 +67,14 @@ void main() {
         [[unroll]] for (uint r = 0; r < ROWS; r++) {
             float top = largest[r];
             [[unroll]] for (uint b = 0; b < KEYS; b++) {
-                p[b * ROWS + r] = t + b <= position[r] ? p[b * ROWS + r] : LOWEST;
+                p[b * ROWS + r] = seen(t + b, position[r], lowest[r]) ? limited(p[b * ROWS + r]) : LOWEST;
                 top = max(top, p[b * ROWS + r]);
             }
             shrink[r] = exp(largest[r] - top);
             largest[r] = top;
             sum[r] *= shrink[r];
             [[unroll]] for (uint b = 0; b < KEYS; b++) {
-                p[b * ROWS + r] = t + b <= position[r] ? exp(p[b * ROWS + r] - top) : 0.0;
+                p[b * ROWS + r] = seen(t + b, position[r], lowest[r]) ? exp(p[b * ROWS + r] - top) : 0.0;
                 sum[r] += p[b * ROWS + r];
             }
         }
@@ -93,7 +94,7 @@ void main() {
     [[unroll]] for (uint r = 0; r < ROWS; r++) {
         if (r * LANES + lane >= work.n_row) continue;
         const uint to = (work.first_row + r * LANES + lane) * args.y_stride + head * args.head_dim;
-        const float scale = 1.0 / sum[r];
+        const float scale = 1.0 / with_sink(head, largest[r], sum[r]);
         [[unroll]] for (uint d = 0; d < HEAD_DIM; d++)
             if (d < args.head_dim) y[to + d] = acc[d * ROWS + r] * scale;
     }

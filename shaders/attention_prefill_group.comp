@@ -62,7 +62,7 @@ void main() {
     }
     [[unroll]] for (uint i = 0; i < QUERIES * OUT; i++) acc[i] = vec4(0.0);
 
-    for (uint t = 0; t < last; t += GAB_PAGE) {
+    for (uint t = first_key(work.first_position) / GAB_PAGE * GAB_PAGE; t < last; t += GAB_PAGE) {
         const uint page = kv_address(work.slot, t, kv_head, args.n_head_kv) / 4, n_key = min(GAB_PAGE, last - t);
         vec4 s[QUERIES]; // scores of four keys
         [[unroll]] for (uint r = 0; r < QUERIES; r++) s[r] = vec4(0.0);
@@ -100,8 +100,9 @@ void main() {
             }
         }
         [[unroll]] for (uint r = 0; r < QUERIES; r++) {
-            const uint end = min(work.first_position + first_query + r + 1, last); // keys that count
-            [[unroll]] for (uint j = 0; j < 4; j++) s[r][j] = t + 4 * side + j < end ? s[r][j] : LOWEST;
+            const uint position = min(work.first_position + first_query + r, last - 1), lowest = first_key(position);
+            [[unroll]] for (uint j = 0; j < 4; j++)
+                s[r][j] = seen(t + 4 * side + j, position, lowest) ? limited(s[r][j]) : LOWEST;
             shares[((first_query + r) * SIDE + side) / 4][side % 4] = max(max(s[r].x, s[r].y), max(s[r].z, s[r].w));
         }
         barrier();
@@ -111,7 +112,7 @@ void main() {
             const float new_largest = max(largest[r], max(max(top.x, top.y), max(top.z, top.w)));
             const float shrink = exp(largest[r] - new_largest);
             largest[r] = new_largest;
-            // A page may hold nothing that counts for a query; its first key always does.
+            // A page may hold nothing that counts for a query.
             const vec4 p = mix(exp(s[r] - new_largest), vec4(0.0), equal(s[r], vec4(LOWEST)));
             stage[(first_query + r) * P_STRIDE + side] = p;
             sum[r] = fma(sum[r], shrink, (p.x + p.y) + (p.z + p.w));
@@ -138,7 +139,7 @@ void main() {
         if (first_query + r >= work.n_row) return;
         vec4 total = shares[(first_query + r) * (SIDE / 4)];
         [[unroll]] for (uint i = 1; i < SIDE / 4; i++) total += shares[(first_query + r) * (SIDE / 4) + i];
-        const float scale = 1.0 / ((total.x + total.y) + (total.z + total.w));
+        const float scale = 1.0 / with_sink(head, largest[r], (total.x + total.y) + (total.z + total.w));
         const uint to = (work.first_row + first_query + r) * args.y_stride + head * args.head_dim;
         [[unroll]] for (uint i = 0; i < OUT; i++) {
             const uint d = 4 * (i * SIDE + side);

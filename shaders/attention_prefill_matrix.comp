@@ -117,7 +117,7 @@ void main() {
     [[unroll]] for (uint i = 0; i < TILES * OUT; i++)
         acc[i] = coopmat<float, gl_ScopeSubgroup, M, N, gl_MatrixUseAccumulator>(0.0);
     barrier();
-    for (uint t = 0; t < last; t += GAB_PAGE) {
+    for (uint t = first_key(work.first_position) / GAB_PAGE * GAB_PAGE; t < last; t += GAB_PAGE) {
         const uint page = kv_address(work.slot, t, kv_head, args.n_head_kv) / 4, n_key = min(GAB_PAGE, last - t);
         form_scores(page);
         barrier();
@@ -126,7 +126,11 @@ void main() {
         [[unroll]] for (uint i = 0; i < PART_QUADS; i++) {
             const uint quad = part * PART_QUADS + i;
             const uvec4 key = t + 4 * quad + uvec4(0, 1, 2, 3);
-            x[i] = mix(vec4(LOWEST), s[row * S_STRIDE + quad] * scale, lessThan(key, uvec4(end)));
+            x[i] = s[row * S_STRIDE + quad] * scale;
+            if (SOFTCAP)
+                [[unroll]] for (uint j = 0; j < 4; j++) x[i][j] = limited(x[i][j]);
+            x[i] = mix(vec4(LOWEST), x[i], lessThan(key, uvec4(end)));
+            if (WINDOW) x[i] = mix(x[i], vec4(LOWEST), lessThan(key, uvec4(first_key(end - 1))));
             top = max(top, greatest(x[i]));
         }
         if (PARTS > 1) {
@@ -164,7 +168,7 @@ void main() {
         }
     }
 
-    shares[lane] = sum;
+    shares[lane] = part == 0 ? with_sink(head, largest, sum) : sum;
     [[unroll]] for (uint i = 0; i < OUT; i++) {
         barrier();
         [[unroll]] for (uint r = 0; r < TILES; r++)

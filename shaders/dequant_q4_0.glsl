@@ -7,8 +7,18 @@ vec4 weight_quad(uvec4 part, uint i) {
     return vec4(uvec4(bytes, bytes >> 8, bytes >> 16, bytes >> 24) & 255u) - 8.0; // bytes convert in one instruction
 }
 
+uvec4 weight_bytes(uvec4 part, uint i) {
+    part = part >> 4u * i & 0x0f0f0f0fu;
+    return uvec4(bytes_less(part.x, 8u), bytes_less(part.y, 8u), bytes_less(part.z, 8u), bytes_less(part.w, 8u));
+}
+
 uint weight_quad_at(uint i) {
     return 4u * i;
+}
+
+#define WEIGHT_STEPS 2
+void weight_step(inout uvec4 part) {
+    part >>= 4;
 }
 
 float weight_scale(uint row, uint part_index) {

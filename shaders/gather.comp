@@ -9,6 +9,7 @@ layout(push_constant, std430) uniform Push {
     gab_gather_args args;
 };
 #include "step.glsl"
+#define WEIGHT_EXACT
 #include "weight.glsl"
 layout(std430, binding = 3) buffer Y {
     vec4 y[];
@@ -30,11 +31,11 @@ void main() {
     uint row = row_index(i) - args.first_row; // wraps below the shard, and is then too large
     if (row >= args.n_row) return;
 
-    uvec4 part = weight_part(row, part_index);
+    weight_data part = weight_part(row, part_index);
     float scale = weight_scale(row, part_index);
     for (uint q = 0; q < WEIGHT_QUADS; q++) {
-        uint at = (i * args.y_stride + part_index * WEIGHT_PART + weight_quad_at(q)) / 4;
-        vec4 value = scale * weight_quad(part, q);
+        uint at = (i * args.y_stride + args.y_first + part_index * WEIGHT_PART + weight_quad_at(q)) / 4;
+        vec4 value = args.factor * (scale * weight_quad(part, q));
         y[at] = args.add != 0 ? y[at] + value : value;
     }
 }

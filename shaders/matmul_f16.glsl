@@ -14,7 +14,7 @@ uvec2 pack(vec4 v) {
 }
 
 // The i-th eight weights of a unit, times `factor` but for F16.
-uvec4 unit_eight(uvec4 parts[UNIT_PARTS], uint i, float factor) {
+uvec4 unit_eight(weight_data parts[UNIT_PARTS], uint i, float factor) {
 #if defined(WEIGHT_F16)
     return parts[0];
 #elif defined(WEIGHT_F32)
@@ -25,11 +25,9 @@ uvec4 unit_eight(uvec4 parts[UNIT_PARTS], uint i, float factor) {
 }
 
 // The parts of a unit from weight k of a row on; zeros beyond its end.
-void unit_load(uint row, uint k, out uvec4 parts[UNIT_PARTS]) {
-    [[unroll]] for (uint i = 0; i < UNIT_PARTS; i++) {
-        uint p = k / WEIGHT_PART + i;
-        parts[i] = p < args.n_block ? weight_part(row, p) : uvec4(0);
-    }
+void unit_load(uint row, uint k, out weight_data parts[UNIT_PARTS]) {
+    [[unroll]] for (uint i = 0; i < UNIT_PARTS; i++)
+        parts[i] = weight_part_or_zeros(row, k / WEIGHT_PART + i);
 }
 
 #endif

@@ -30,7 +30,7 @@ void stage_weights(uint first_row, uint k0, uint lane) {
         uint row = i / UNITS, k = k0 + i % UNITS * UNIT, p = k / WEIGHT_PART;
         bool inside = p < args.n_block;
         uint from_row = tile_row(first_row + row);
-        uvec4 part = inside ? weight_part(from_row, p) : uvec4(0);
+        weight_data part = weight_part_or_zeros(from_row, p);
         float scale = inside ? weight_scale(from_row, p) : 0.0;
         [[unroll]] for (uint q = 0; q < UNIT / 4; q++) {
             vec4 quad = scale * weight_quad(part, k % WEIGHT_PART / 4 + q);
@@ -40,11 +40,10 @@ void stage_weights(uint first_row, uint k0, uint lane) {
 }
 
 void main() {
-    uint first_col = gl_WorkGroupID.z * COLS;
+    uint first_col, n_col;
+    if (!columns_of_group(COLS, first_col, n_col)) return;
     uint first_row = folded_group() * ROWS;
     uint lane = gl_LocalInvocationID.x;
-    uint n_col = matmul_columns();
-    if (first_col >= n_col) return;
     uint my_row = lane % ROW_LANES, my_col = lane / ROW_LANES;
     uint swizzle = TILE_SWIZZLE(my_row, QUADS);
 

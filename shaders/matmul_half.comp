@@ -30,7 +30,7 @@ shared float x_scale[COLS];
 void stage_weights(uint first_row, uint k0, uint lane) {
     for (uint i = lane; i < ROWS * UNITS; i += LANES) {
         uint row = i / UNITS, unit = i % UNITS, k = k0 + unit * UNIT_EIGHTS * 8, from_row = tile_row(first_row + row);
-        uvec4 parts[UNIT_PARTS];
+        weight_data parts[UNIT_PARTS];
         unit_load(from_row, k, parts);
         if (unit == 0) w_scale[row] = weight_scale(from_row, k / WEIGHT_PART);
         [[unroll]] for (uint e = 0; e < UNIT_EIGHTS; e++)
@@ -50,11 +50,10 @@ void stage_columns(uint first_col, uint n_col, uint k0, uint lane) {
 }
 
 void main() {
-    uint first_col = gl_WorkGroupID.z * COLS;
+    uint first_col, n_col;
+    if (!columns_of_group(COLS, first_col, n_col)) return;
     uint first_row = folded_group() * ROWS;
     uint lane = gl_LocalInvocationID.x;
-    uint n_col = matmul_columns();
-    if (first_col >= n_col) return;
     uint my_row = lane % ROW_LANES, my_col = lane / ROW_LANES;
     uint swizzle = TILE_SWIZZLE(my_row, EIGHTS);
 

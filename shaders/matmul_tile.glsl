@@ -11,13 +11,13 @@ layout(std430, binding = 3) readonly buffer X {
 // Bits of rows of VECTORS 16-byte vectors: neighbouring rows begin in different banks. Rows 8 apart agree in it.
 #define TILE_SWIZZLE(row, vectors) ((row) * (vectors) / 8 & ((vectors) - 1))
 
-// The weight row and the column that an invocation loads: beyond the last, the last again.
+// The weight row, of the shard, and where the column begins that an invocation loads: beyond the last, the last again.
 uint tile_row(uint row) {
-    return min(row, args.n_row - 1);
+    return base_row + min(row, args.n_row - 1);
 }
 
 uint tile_column(uint col, uint n_col) {
-    return min(col, n_col - 1) * (args.x_stride / 4);
+    return x_row(min(col, n_col - 1)) * (args.x_stride / 4);
 }
 
 float largest(vec4 v) {

@@ -43,13 +43,33 @@ float weight_f16_scale(uint row, uint i) {
     return i % 2 == 0 ? pair.x : pair.y;
 }
 
+uint weight_word(uint at) {
+    Scales scales = Scales(uvec2(args.weights_low, args.weights_high));
+    return scales[at].pair;
+}
+
+#ifdef WEIGHT_GROUPED
+// What the lane's word of a chunk needs: the chunk is one part or two.
+weight_lane rest_of_lane(uint row, uint chunk) {
+    uint at = args.scale_offset + row * args.scale_words, lane = gl_SubgroupInvocationID;
+    if (LANES == 4) return weight_lane_of(weight_rest(at, chunk), lane);
+    weight_data w = weight_rest(at, 2 * chunk), next = weight_rest(at, 2 * chunk + 1);
+    w.high = lane < 4 ? w.high : next.high;
+    w.scale = lane < 4 ? w.scale : next.scale;
+    w.d = lane < 4 ? w.d : next.d;
+    return weight_lane_of(w, lane % 4);
+}
+#endif
+
 void main() {
     Words weights = Words(uvec2(args.weights_low, args.weights_high));
     Floats x = Floats(uvec2(args.x_low, args.x_high));
     uint lane = gl_SubgroupInvocationID;
     uint first_row = folded_group() * ROWS;
-    uint first_col = gl_WorkGroupID.z * COLS;
-    if (first_col >= matmul_columns()) return;
+    uint first_col, n_col;
+    if (!columns_of_group(COLS, first_col, n_col)) return;
+    uint x_at[COLS];
+    UNROLL for (uint c = 0; c < COLS; c++) x_at[c] = x_row(first_col + c) * (args.x_stride / 4);
 
     float sums[ROWS][COLS];
     UNROLL for (uint r = 0; r < ROWS; r++)
@@ -60,11 +80,11 @@ void main() {
             UNROLL for (uint t = 0; t < WEIGHT_TURNS; t++)
                 UNROLL for (uint k = 0; k < LANES; k++) {
                     const uint at = word_weight_at(k, t);
-                    float other = x[(first_col + c) * (args.x_stride / 4) + chunk * (CHUNK / 4) + at / 4].value[at % 4];
+                    float other = x[x_at[c] + chunk * (CHUNK / 4) + at / 4].value[at % 4];
                     v[c][t] = lane == k ? other : v[c][t];
                 }
         UNROLL for (uint r = 0; r < ROWS; r++) {
-            uint row = min(first_row + r, args.n_row - 1), word = 0;
+            uint row = base_row + min(first_row + r, args.n_row - 1), word = 0;
             UNROLL for (uint k = 0; k < LANES; k++) {
                 uint other = weights[row * args.row_vectors + chunk * (LANES / 4) + k / 4].word[k % 4];
                 word = lane == k ? other : word;
@@ -72,8 +92,15 @@ void main() {
             // The products of a chunk are summed before they go into the sum over the row: short chains are more precise.
             float part[COLS];
             UNROLL for (uint c = 0; c < COLS; c++) part[c] = 0.0;
+#ifdef WEIGHT_GROUPED
+            weight_lane rest = rest_of_lane(row, chunk);
+#endif
             UNROLL for (uint t = 0; t < WEIGHT_TURNS; t++) {
+#ifdef WEIGHT_GROUPED
+                float w = word_weight(rest, word, t);
+#else
                 float w = word_weight(word, t);
+#endif
                 UNROLL for (uint c = 0; c < COLS; c++) part[c] = fma(w, v[c][t], part[c]);
             }
             float scale = weight_scale(row, chunk * CHUNK / WEIGHT_PART);
@@ -89,7 +116,7 @@ void main() {
     }
     UNROLL for (uint i = 0; i < STORES; i++) {
         uint pair = i * LANES + lane, col = first_col + pair % COLS;
-        if (pair < PAIRS && col < matmul_columns())
+        if (pair < PAIRS && col < n_col)
             matmul_store_pair(first_row + pair / COLS * 2, col, mine[i].x, mine[i].y);
     }
 }

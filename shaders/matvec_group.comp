@@ -3,6 +3,7 @@
 // Grid: weight rows / ROWS, folded; z: columns / COLS. ROWS * COLS <= LANES; LANES a multiple of 8.
 #version 450
 #extension GL_GOOGLE_include_directive : require
+#extension GL_EXT_control_flow_attributes : require
 #define MATMUL_PAIRS
 #include "args.h"
 
@@ -22,10 +23,10 @@ layout(std430, binding = 3) readonly buffer X {
 
 // What a lane takes of a row at a time: of weights with a scale half a part, so that lanes side by side read activations that
 // lie (almost) side by side.
-#ifdef WEIGHT_SCALE_PARTS
+#if defined(WEIGHT_SCALE_PARTS) || defined(WEIGHT_GROUPED)
 #define PIECE uvec2
 #define PIECE_PART(piece) piece, 0, 0
-const uint PART_PIECES = 2, SCALE_PIECES = WEIGHT_SCALE_PARTS * PART_PIECES;
+const uint PART_PIECES = 2;
 #else
 #define PIECE uvec4
 #define PIECE_PART(piece) piece
@@ -40,63 +41,92 @@ const uint SUMS = ROWS * COLS, FOLD = 8;
 shared float partial[SUMS * LANES];
 shared float folded[SUMS * LANES / FOLD];
 
+#if defined(WEIGHT_GROUPED) && HIGH_BITS > 0
+const uint TURNS = 1; // two leave Intel's compilers room for 8 lanes a thread instead of 16
+#else
 const uint TURNS = COLS <= 2 ? 2 : 1; // more columns have enough to do while they wait
+#endif
 float sums[ROWS][COLS];
 uint row_at[ROWS], scale_at[ROWS], x_at[COLS];
 
-// The i-th quad of a piece among those of its part: of nibbles, the high ones are four on.
+#ifdef WEIGHT_GROUPED
+const uint QUAD_STEP = 2; // a piece is a group: its quads follow each other
+#else
+const uint QUAD_STEP = 4; // of nibbles, the high ones are four on
+#endif
+
+// The i-th quad of a piece among those of its part.
 uint quad_of(uint i) {
-    return PART_PIECES == 2 ? i / 2 * 4 + i % 2 : i;
+    return PART_PIECES == 2 ? i / 2 * QUAD_STEP + i % 2 : i;
 }
 
 // Where the activations of a piece's first quad are.
 uint x_of(uint piece) {
-    return piece / PART_PIECES * WEIGHT_QUADS + piece % PART_PIECES * 2;
+    return piece / PART_PIECES * WEIGHT_QUADS + piece % PART_PIECES * (QUAD_STEP == 2 ? 4 : 2);
 }
 
-// The f16 scales of a piece and a neighbour, and the piece's own.
+// The f16 scales of a piece and a neighbour, and the piece's own; or that of a group.
 #ifdef WEIGHT_SCALE_PARTS
+const uint SCALE_PIECES = WEIGHT_SCALE_PARTS * PART_PIECES;
 uint scale_pair(uint r, uint piece, uint turn) {
     return scales[scale_at[r] + piece / (2 * SCALE_PIECES) + turn * (LANES / (2 * SCALE_PIECES))];
 }
-float scale_of(uint pair, uint piece) {
+float scale_of(weight_data part, uint pair, uint piece) {
     return unpackHalf2x16(pair >> piece / SCALE_PIECES % 2 * 16).x;
 }
 #else
 uint scale_pair(uint r, uint piece, uint turn) {
     return 0;
 }
-float scale_of(uint pair, uint piece) {
+float scale_of(weight_data part, uint pair, uint piece) {
+#ifdef NO_MINIMUM
+    return group_scale(part, 0).x;
+#else
     return 1.0;
+#endif
 }
 #endif
 
+// The i-th four weights of a piece, but for what scale_of gives. A minimum would be one operation a weight either way.
+vec4 piece_quad(weight_data part, uint i) {
+#ifdef NO_MINIMUM
+    return quant_numbers(quant_bytes(part, 0, i)) - float(QUANT_ZERO);
+#else
+    return weight_quad(part, quad_of(i));
+#endif
+}
+
 // Adds the products of a piece, and with two turns of the piece LANES further: the loads of weights come before all sums.
 void add_pieces(uint first, const uint n_turn) {
-    uvec4 parts[2][ROWS];
+    weight_data parts[2][ROWS];
     uint pairs[2][ROWS];
-    for (uint t = 0; t < n_turn; t++)
-        for (uint r = 0; r < ROWS; r++) {
+    [[unroll]] for (uint t = 0; t < n_turn; t++)
+        [[unroll]] for (uint r = 0; r < ROWS; r++) {
             PIECE piece = pieces[row_at[r] + first + t * LANES];
+#ifdef WEIGHT_GROUPED
+            parts[t][r] = weight_rest_of_group(scale_at[r], first + t * LANES);
+            parts[t][r].low.xy = piece;
+#else
             parts[t][r] = uvec4(PIECE_PART(piece));
+#endif
             pairs[t][r] = scale_pair(r, first, t);
         }
-    for (uint t = 0; t < n_turn; t++) {
+    [[unroll]] for (uint t = 0; t < n_turn; t++) {
         float part[ROWS][COLS];
-        for (uint q = 0; q < PIECE_QUADS; q++) {
+        [[unroll]] for (uint q = 0; q < PIECE_QUADS; q++) {
             vec4 v[COLS];
-            for (uint c = 0; c < COLS; c++)
+            [[unroll]] for (uint c = 0; c < COLS; c++)
                 v[c] = x[x_at[c] + x_of(first) + quad_of(q) + t * LANES * PIECE_QUADS];
-            for (uint r = 0; r < ROWS; r++) {
-                vec4 quad = weight_quad(parts[t][r], quad_of(q));
-                for (uint c = 0; c < COLS; c++)
-                    for (uint k = 0; k < 4; k++)
+            [[unroll]] for (uint r = 0; r < ROWS; r++) {
+                vec4 quad = piece_quad(parts[t][r], q);
+                [[unroll]] for (uint c = 0; c < COLS; c++)
+                    [[unroll]] for (uint k = 0; k < 4; k++)
                         part[r][c] = fma(quad[k], v[c][k], q + k == 0 ? 0.0 : part[r][c]);
             }
         }
-        for (uint r = 0; r < ROWS; r++)
-            for (uint c = 0; c < COLS; c++)
-                sums[r][c] = fma(scale_of(pairs[t][r], gl_LocalInvocationID.x), part[r][c], sums[r][c]);
+        [[unroll]] for (uint r = 0; r < ROWS; r++)
+            [[unroll]] for (uint c = 0; c < COLS; c++)
+                sums[r][c] = fma(scale_of(parts[t][r], pairs[t][r], gl_LocalInvocationID.x), part[r][c], sums[r][c]);
     }
 }
 
@@ -105,18 +135,18 @@ float folded_sum(uint row, uint k) {
 }
 
 void main() {
-    uint first_col = gl_WorkGroupID.z * COLS;
+    uint first_col, n_col;
+    if (!columns_of_group(COLS, first_col, n_col)) return;
     uint first_row = folded_group() * ROWS;
     uint lane = gl_LocalInvocationID.x;
-    if (first_col >= matmul_columns()) return;
 
     for (uint r = 0; r < ROWS; r++) {
-        uint row = min(first_row + r, args.n_row - 1);
+        uint row = base_row + min(first_row + r, args.n_row - 1);
         row_at[r] = row * args.row_vectors * PART_PIECES;
         scale_at[r] = args.scale_offset + row * args.scale_words;
         for (uint c = 0; c < COLS; c++) sums[r][c] = 0.0;
     }
-    for (uint c = 0; c < COLS; c++) x_at[c] = (first_col + c) * (args.x_stride / 4);
+    for (uint c = 0; c < COLS; c++) x_at[c] = x_row(first_col + c) * (args.x_stride / 4);
     uint n_piece = args.n_block * PART_PIECES, p = lane;
     // Loops with the test at their end: drivers take what does not change, descriptors above all, out of them.
     if (TURNS == 2 && p + LANES < n_piece) do {
@@ -144,5 +174,5 @@ void main() {
     vec2 pair = vec2(0.0);
     for (uint k = 0; k < LANES / FOLD; k++)
         pair += vec2(folded_sum(row, k), folded_sum(row + 1, k));
-    if (col < matmul_columns()) matmul_store_pair(first_row + row, col, pair.x, pair.y);
+    if (col < n_col) matmul_store_pair(first_row + row, col, pair.x, pair.y);
 }

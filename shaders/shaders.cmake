@@ -1,16 +1,17 @@
 # Compiles every shader variant with glslang and embeds it as a C array. A variant is a shader stem, a name and defines:
 # what differs by weight type is one include, chosen by WEIGHT_<TYPE>; what differs by size is a specialization constant.
-set(GAB_WEIGHT_TYPES F32 F16 Q8_0 Q4_0)
-set(GAB_SHADERS probe layernorm kv_write attention_lane attention_decode_across attention_decode_group
+set(GAB_WEIGHT_TYPES F32 F16 Q8_0 Q4_0 Q4_K Q5_K Q6_K BF16 Q4_1 Q5_0 Q5_1 IQ4_NL IQ4_XS MXFP4 Q2_K Q3_K)
+set(GAB_SHADERS probe layernorm rmsnorm kv_write rope gated expert_route expert_runs expert_sum attention_lane attention_decode_across attention_decode_group
   attention_prefill_across attention_prefill_group attention_prefill_matrix attention_merge sample)
 set(GAB_MATRIX_SHADERS attention_prefill_matrix matmul_matrix) # stems that need GL_KHR_cooperative_matrix
-set(GAB_QUANTIZED_SHADERS matmul_dot8)                         # stems for quantized weights alone
+set(GAB_DOT_SHADERS matmul_dot8)                               # stems for quantized weights alone
+set(GAB_FLOAT_TYPES F32 F16 BF16)
 set(GAB_EMPTY_SHADERS "")                                      # names of those that stay without code
 foreach(type ${GAB_WEIGHT_TYPES})
   string(TOLOWER ${type} lower)
-  foreach(stem gather matvec_across matvec_lane matvec_group matmul_group matmul_half matmul_matrix matmul_dot8)
+  foreach(stem gather matvec_across matvec_lane matvec_group matmul_lane matmul_group matmul_half matmul_matrix matmul_dot8)
     list(APPEND GAB_SHADERS "${stem}_${lower}:${stem}:-DWEIGHT_${type}")
-    if(stem IN_LIST GAB_QUANTIZED_SHADERS AND type MATCHES "^F")
+    if(stem IN_LIST GAB_DOT_SHADERS AND type IN_LIST GAB_FLOAT_TYPES)
       list(APPEND GAB_EMPTY_SHADERS ${stem}_${lower})
     endif()
   endforeach()

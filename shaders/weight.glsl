@@ -4,6 +4,10 @@
 //   weight_quad_at(i)     the offset of their first weight among the part's weights
 //   weight_scale(row, part_index)  what to multiply them by
 //   WEIGHT_SCALE_PARTS    parts that share a scale; not defined where there are none
+//   WEIGHT_STEPS, weight_step(part)  where a part has 32 weights: 2, and what makes its second half the first one
+// and, those of whole blocks:
+//   weight_bytes(part, i)  the i-th 16 of its quants as signed bytes, for integer products
+// Their weight_data, what is read of a part, is a uvec4. That of the grouped types (WEIGHT_GROUPED) has more.
 // and, for kernels that read words at addresses (WEIGHT_ADDRESS):
 //   WEIGHT_TURNS            weights in a 32-bit word of plane 0
 //   word_weight(word, turn) one of them, as a float
@@ -14,6 +18,7 @@
 
 #ifdef WEIGHT_ADDRESS
 float weight_f16_scale(uint row, uint i); // the includer's
+uint weight_word(uint at);
 #else
 layout(std430, binding = 1) readonly buffer Weights {
     uvec4 weights[];
@@ -22,8 +27,8 @@ layout(std430, binding = 2) readonly buffer Scales { // plane 1 of the same shar
     uint scales[];
 };
 
-uvec4 weight_part(uint row, uint part_index) {
-    return weights[row * args.row_vectors + part_index];
+uint weight_word(uint at) {
+    return scales[at];
 }
 
 // The f16 at an index of a row of plane 1.
@@ -33,16 +38,56 @@ float weight_f16_scale(uint row, uint i) {
 }
 #endif
 
+// Four bytes below 128, each less a number below 128, as signed ones: the high bit keeps a byte from borrowing from the next.
+uint bytes_less(uint bytes, uint number) {
+    return (bytes | 0x80808080u) - number * 0x01010101u ^ 0x80808080u;
+}
+
+uint signed_bytes(ivec4 numbers) {
+    uvec4 q = uvec4(numbers) & 255u;
+    return q.x | q.y << 8 | q.z << 16 | q.w << 24;
+}
+
 #if defined(WEIGHT_F32)
 #include "dequant_f32.glsl"
-#elif defined(WEIGHT_F16)
+#elif defined(WEIGHT_F16) || defined(WEIGHT_BF16)
 #include "dequant_f16.glsl"
 #elif defined(WEIGHT_Q8_0)
 #include "dequant_q8_0.glsl"
 #elif defined(WEIGHT_Q4_0)
 #include "dequant_q4_0.glsl"
+#else
+#include "dequant_grouped.glsl"
 #endif
 
+#ifndef WEIGHT_STEPS
+#define WEIGHT_STEPS 1
+#define weight_step(part)
+#endif
 #define WEIGHT_PART (4 * WEIGHT_QUADS) // weights in a part
+
+#ifndef WEIGHT_GROUPED
+#define weight_data uvec4
+#endif
+#ifndef WEIGHT_ADDRESS
+weight_data weight_part(uint row, uint part_index) {
+#ifdef WEIGHT_GROUPED
+    weight_data w = weight_rest(args.scale_offset + row * args.scale_words, part_index);
+    w.low = weights[row * args.row_vectors + part_index];
+    return w;
+#else
+    return weights[row * args.row_vectors + part_index];
+#endif
+}
+
+// The same, or zeros beyond the row's end. Tiles are as deep as a grouped part, or less: none is beyond it.
+weight_data weight_part_or_zeros(uint row, uint part_index) {
+#ifdef WEIGHT_GROUPED
+    return weight_part(row, part_index);
+#else
+    return part_index < args.n_block ? weight_part(row, part_index) : uvec4(0);
+#endif
+}
+#endif
 
 #endif

@@ -103,10 +103,10 @@ GAB_TEST(full_disk) {
 GAB_TEST(wrong_tokens) {
     cli_need_device();
     cli_result outside = CLI("logits", "--tokens", "1,4096", "-o", "/dev/null");
-    CHECK_EXIT(outside, 1);
+    CHECK_EXIT(outside, 2);
     CHECK_SAYS(outside.err, "token '4096' is not an id of this model: its vocabulary is 0 to 4095");
     cli_result none = CLI("logits", "--tokens", ",", "-o", "/dev/null");
-    CHECK_EXIT(none, 1);
+    CHECK_EXIT(none, 2);
     CHECK_SAYS(none.err, "--tokens");
     cli_result_free(&outside);
     cli_result_free(&none);
@@ -173,7 +173,7 @@ GAB_TEST(perplexity_as_text) {
 GAB_TEST(perplexity_of_too_little) {
     cli_need_device();
     cli_result result = CLI("perplexity", "-p", "O");
-    CHECK_EXIT(result, 1);
+    CHECK_EXIT(result, 2);
     CHECK(result.n_out == 0);
     CHECK_SAYS(result.err, "fewer than two tokens");
     cli_result_free(&result);

@@ -1,7 +1,8 @@
 /* The command line itself: what is understood, what is refused and in which words. Needs neither model nor device. */
 #include "cli.h"
 
-static const char *const command_names[] = {"run", "devices", "tokenize", "detokenize", "logits", "perplexity", "tune"};
+static const char *const command_names[] = {"run",        "devices", "tokenize", "detokenize", "logits",
+                                            "perplexity", "tune",    "pull",     "chat"};
 enum { N_COMMAND = sizeof command_names / sizeof *command_names };
 
 static void check_fits_screen(const char *text) {
@@ -118,6 +119,9 @@ GAB_TEST(usage_errors) {
         {{"tune", "--kv", "q8"}, "--kv: 'q8' is not one of f16|f32"},
         {{"tune", "a.gguf", "b.gguf"}, "'b.gguf' is one too many"},
         {{"tokenize", "--no-tune"}, "no option --no-tune"},
+        {{"pull"}, "name a repository: gabbro pull ORG/NAME"},
+        {{"pull", "a/b", "c/d"}, "'c/d' is one too many"},
+        {{"pull", "--model", "a/b"}, "no option --model"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         cli_result result = cli_call((cli_streams){0}, cases[i].arguments);

@@ -70,6 +70,18 @@ GAB_TEST(pieces_are_text) {
     cli_result_free(&result);
 }
 
+/* A folder with a tokenizer.json, whose SentencePiece vocabulary puts a space in front. */
+GAB_TEST(folder_as_model) {
+    const char *folder = gab_test_source("tests/tokenizers/llama");
+    cli_result ids = CLI("tokenize", "-m", folder, "--no-special", "Hello \xf0\x9f\xa6\x99  world");
+    CHECK_EXIT(ids, 0);
+    cli_result back = CLI_WITH({.in = ids.out}, "detokenize", "-m", folder);
+    CHECK_EXIT(back, 0);
+    CHECK(strcmp(back.out, "Hello \xf0\x9f\xa6\x99  world") == 0);
+    cli_result_free(&ids);
+    cli_result_free(&back);
+}
+
 GAB_TEST(special_tokens) {
     cJSON *parsed = cli_json(CLI("tokenize", "--json", "<|endoftext|>"));
     cJSON *plain = cli_json(CLI("tokenize", "--json", "--no-special", "<|endoftext|>"));
@@ -90,7 +102,7 @@ GAB_TEST(token_outside_vocabulary) {
     static const char *const wrong[] = {"1,2,999999", "1,-2", "1,x", "1.5", "4294967296", "99999999999999999999"};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         cli_result result = CLI("detokenize", "--tokens", wrong[i]);
-        CHECK_EXIT(result, 1);
+        CHECK_EXIT(result, 2);
         CHECK_SAYS(result.err, "is not an id of this model: its vocabulary is 0 to ");
         cli_result_free(&result);
     }
@@ -125,7 +137,7 @@ GAB_TEST(model_named_by_environment) {
 
 GAB_TEST(wrong_preset) {
     cli_result result = CLI("tokenize", "-m", "synth:help", "a");
-    CHECK_EXIT(result, 1);
+    CHECK_EXIT(result, 2);
     CHECK_SAYS(result.err, "gabbro: error: 'synth:help' has no known preset");
     CHECK_SAYS(result.err, "gpt2-124m, gpt2-1.5b,");
     CHECK(strchr(result.err, '\n') == result.err + result.n_err - 1);

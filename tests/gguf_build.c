@@ -190,14 +190,18 @@ static void put_vocabulary(gguf_build *b, const gguf_build_gpt2_config *c) {
     char(*text)[2][24] = calloc(c->n_vocab, sizeof *text); /* token, merge */
     const char **tokens = calloc(c->n_vocab, sizeof *tokens), **merges = calloc(c->n_vocab, sizeof *merges);
     int32_t *types = calloc(c->n_vocab, sizeof *types);
-    if (!text || !tokens || !merges || !types || c->n_vocab < c->n_merge + 2) abort();
-    uint32_t first_merge = c->n_vocab - 1 - c->n_merge, n_byte = first_merge < 256 ? first_merge : 256;
+    if (!text || !tokens || !merges || !types || c->n_vocab < c->n_merge + c->n_special + 2) abort();
+    uint32_t first_merge = c->n_vocab - 1 - c->n_merge, first_special = first_merge - c->n_special,
+             n_byte = first_special < 256 ? first_special : 256;
     uint32_t base = n_byte > 100 ? 64 : 0; /* merge letters where there are any: 64 is 'a' */
     for (uint32_t i = 0; i < c->n_vocab; i++) {
         char left[4], right[4];
         types[i] = NORMAL;
         if (i < n_byte) {
             byte_token(i, text[i][0]);
+        } else if (i >= first_special && i < first_merge) {
+            snprintf(text[i][0], sizeof text[i][0], "%s", c->specials[i - first_special].text);
+            types[i] = c->specials[i - first_special].type;
         } else if (i < first_merge) {
             snprintf(text[i][0], sizeof text[i][0], "[unused%" PRIu32 "]", i);
             types[i] = UNUSED;

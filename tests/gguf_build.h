@@ -40,11 +40,18 @@ void gguf_build_tensor_raw(gguf_build *build, const char *name, uint32_t gguf_ty
 /* Call before the first tensor; also writes general.alignment. Without it: 32, and no such key. */
 void gguf_build_alignment(gguf_build *build, uint32_t alignment);
 
+typedef struct gguf_build_special {
+    const char *text;
+    int32_t type; /* gab_token_type */
+} gguf_build_special;
+
 typedef struct gguf_build_gpt2_config {
     uint32_t n_vocab, n_merge; /* byte tokens (up to 256), fillers, n_merge pairs of byte tokens, <|endoftext|> */
     uint32_t n_ctx, n_embd, n_head, n_layer, n_ff; /* n_ff 0: 4 * n_embd */
     bool untied;                                   /* a separate output.weight */
-    gab_dtype embedding, position, matrix;         /* token_embd and output; position_embd; the layers' matrices */
+    const gguf_build_special *specials;            /* [n_special] in place of the last fillers */
+    uint32_t n_special;
+    gab_dtype embedding, position, matrix; /* token_embd and output; position_embd; the layers' matrices */
     uint64_t seed;
 } gguf_build_gpt2_config;
 void gguf_build_gpt2(gguf_build *build, const gguf_build_gpt2_config *config);

@@ -8,6 +8,9 @@ typedef struct shape {
     bool f16;
     float q_scale; /* scores are about this large, times the keys' scale */
     bool outliers; /* dimension 0 is 1e6 in all queries and 0 in all keys */
+    uint32_t window;
+    float softcap, scale;
+    bool sinks; /* each head has one */
 } shape;
 
 /* What the case at hand runs: one shape a case, since CPU drivers compile a kernel for seconds. */
@@ -19,7 +22,7 @@ static void each_variant(gab_vk *vk, gab_kernel_set set, gab_operation operation
     uint32_t n;
     const gab_variant *variants = gab_variants(operation, &n);
     for (uint32_t i = 0; i < n; i++) {
-        if (variants[i].lane != set.lane || !gab_variant_usable(vk, &variants[i], false)) continue;
+        if (!gab_test_wants_variant(vk, &set, variants, i, false)) continue;
         set.choice[operation] = (uint8_t)i;
         body(vk, set, &variants[i], s);
     }
@@ -49,13 +52,23 @@ static float *make_queries(const shape *s, uint32_t n_row, uint32_t stride, gab_
     return q;
 }
 
+/* Below, among and far above the scores. */
+static float *make_sinks(const shape *s) {
+    float *sinks = gab_test_alloc(4ul * s->n_head);
+    for (uint32_t h = 0; h < s->n_head; h++) sinks[h] = h == 2 ? 200.0f : (float)h * 1.5f - 1.0f;
+    return sinks;
+}
+
 static void compare(const gab_kv_check *kv, const shape *s, const gab_variant *variant, const float *q,
                     uint32_t q_stride, const float *y, uint32_t y_stride, const gab_step_row *rows, uint32_t n_row,
                     const char *what) {
     double *expected = gab_test_alloc(8ul * s->n_head * s->head_dim);
+    const float *sinks = s->sinks ? make_sinks(s) : NULL;
+    const gab_attention op = {
+        .kv = kv->layer, .n_head = s->n_head, .scale = s->scale, .softcap = s->softcap, .window = s->window};
     for (uint32_t r = 0; r < n_row; r++) {
-        gab_attention_reference(&kv->layer, s->n_head, q + (size_t)r * q_stride, gab_kv_check_table(kv, rows[r].slot),
-                                rows[r].position, kv->keys, kv->values, expected);
+        gab_attention_reference(&op, q + (size_t)r * q_stride, gab_kv_check_table(kv, rows[r].slot), rows[r].position,
+                                sinks, kv->keys, kv->values, expected);
         gab_test_close(y + (size_t)r * y_stride, expected, s->n_head * s->head_dim, bound_of(s, variant),
                        bound_of(s, variant) * 2, "%s %s head_dim %u heads %u/%u f16 %d scale %g: row %u position %u",
                        what, variant->name, s->head_dim, s->n_head, s->n_head_kv, s->f16, (double)s->q_scale, r,
@@ -69,12 +82,17 @@ enum { PIECES = 5 }; /* one more than 1001 positions need */
 static void run(gab_vk *vk, gab_kernel_set set, const gab_kv_check *kv, const shape *s, gab_step *step, uint32_t n_plan,
                 uint32_t n_piece, const float *q, uint32_t q_stride, float *y, uint32_t y_stride) {
     uint64_t piece_bytes = gab_attention_pieces_bytes(n_plan, s->n_head, s->head_dim, n_piece);
+    const gab_slice sinks = s->sinks ? gab_test_slice(vk, make_sinks(s), 4ul * s->n_head) : (gab_slice){0};
     const gab_attention op = {.kv = kv->layer,
                               .q = gab_test_slice(vk, q, 4ul * n_plan * q_stride),
                               .y = gab_test_slice(vk, NULL, 4ul * n_plan * y_stride),
                               .q_stride = q_stride,
                               .y_stride = y_stride,
                               .n_head = s->n_head,
+                              .scale = s->scale,
+                              .softcap = s->softcap,
+                              .window = s->window,
+                              .sinks = s->sinks ? &sinks : NULL,
                               .n_piece = n_piece,
                               .n_work = step->n_work + 2,
                               .pieces = gab_test_slice(vk, NULL, piece_bytes)};
@@ -241,6 +259,13 @@ GAB_TEST(decode_one_piece) {
     gab_test_each_device(decode_one_piece);
 }
 
+static void decode_sinks(gab_vk *vk, gab_kernel_set set) {
+    each_variant(vk, set, GAB_OP_ATTENTION_DECODE, &(shape){64, 6, 2, true, 1, .sinks = true}, one_piece_variant);
+}
+GAB_TEST(decode_sinks) {
+    gab_test_each_device(decode_sinks);
+}
+
 /* ---- prefill ---- */
 
 /* Rows of one slot from a position on, cut into tiles as the plan does. */
@@ -306,6 +331,10 @@ GAB_TEST(prefill_128_f16) {
     now = (shape){128, 2, 1, true, 1};
     gab_test_each_device(prefill_now);
 }
+GAB_TEST(prefill_sinks) {
+    now = (shape){64, 4, 2, true, 1, .window = 50, .sinks = true};
+    gab_test_each_device(prefill_now);
+}
 GAB_TEST(prefill_groups) { /* 1 to 8 query heads a head of keys, a head_dim of 1 */
     static const shape shapes[] = {{1, 8, 1, true, 1}, {64, 7, 1, true, 1}, {64, 10, 2, true, 1}, {16, 6, 1, false, 1}};
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
@@ -343,6 +372,34 @@ static void prefill_scores(gab_vk *vk, gab_kernel_set set) {
 }
 GAB_TEST(prefill_scores) {
     gab_test_each_device(prefill_scores);
+}
+
+/* ---- windows, limited scores, other scales ---- */
+
+static const shape limits[] = {
+    {32, 4, 2, true, 1, .window = 1},
+    {32, 4, 2, true, 1, .window = 60},
+    {32, 4, 2, true, 1, .window = 64},
+    {32, 4, 2, true, 1, .window = 300},
+    {16, 2, 1, false, 20, .window = 70, .softcap = 5, .scale = 0.25f},
+};
+
+static void limits_of(gab_vk *vk, gab_kernel_set set, void (*body)(gab_vk *, gab_kernel_set, const shape *)) {
+    for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) body(vk, set, &limits[i]);
+}
+
+static void decode_limits(gab_vk *vk, gab_kernel_set set) {
+    limits_of(vk, set, decode);
+}
+GAB_TEST(decode_limits) {
+    gab_test_each_device(decode_limits);
+}
+
+static void prefill_limits(gab_vk *vk, gab_kernel_set set) {
+    limits_of(vk, set, prefill);
+}
+GAB_TEST(prefill_limits) {
+    gab_test_each_device(prefill_limits);
 }
 
 GAB_TEST_MAIN()

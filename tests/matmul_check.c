@@ -99,7 +99,7 @@ void gab_matmul_check_run(gab_vk *vk, gab_kernel_set set, const gab_matmul_check
     uint32_t n;
     const gab_variant *variants = gab_variants(operation, &n);
     for (uint32_t i = 0; i < n; i++) {
-        if (variants[i].lane != set.lane || !gab_variant_usable(vk, &variants[i], false)) continue;
+        if (!gab_test_wants_variant(vk, &set, variants, i, check->once)) continue;
         set.choice[operation] = (uint8_t)i;
         check_variant(vk, set, check, &variants[i]);
     }
@@ -139,7 +139,7 @@ void gab_matmul_check_columns(gab_vk *vk, gab_kernel_set set, gab_dtype type, ui
     uint32_t n;
     const gab_variant *variants = gab_variants(operation, &n);
     for (uint32_t i = 0; i < n; i++) {
-        if (variants[i].lane != set.lane || !gab_variant_usable(vk, &variants[i], false)) continue;
+        if (!gab_test_wants_variant(vk, &set, variants, i, gab_dtype_get(type)->grouped)) continue;
         set.choice[operation] = (uint8_t)i;
         columns_of_variant(vk, set, type, n_row, n_col);
     }

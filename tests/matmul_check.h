@@ -19,7 +19,13 @@ typedef struct gab_matmul_check {
     float x_scale;     /* 0: 1 */
     bool outliers;     /* one value of 1e6 in every column of x */
     double piece_cost; /* of the recorder */
+    bool once;         /* of variants that differ in their shape alone the first */
 } gab_matmul_check;
+
+/* Of the types those that differ in how kernels read them: a float, f16, scales of a part, a grouped one. */
+static const gab_dtype gab_matmul_check_types[] = {GAB_DTYPE_F32, GAB_DTYPE_F16, GAB_DTYPE_Q8_0, GAB_DTYPE_Q4_0,
+                                                   GAB_DTYPE_Q4_K};
+enum { GAB_MATMUL_CHECK_N_TYPE = sizeof gab_matmul_check_types / sizeof *gab_matmul_check_types };
 
 /* With every usable variant of the set's family. Also checks that nothing is written beyond the step's columns and the
  * weights' rows. The rows of x that fill the plan up to a multiple of 32 are not-a-number. */

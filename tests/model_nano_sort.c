@@ -139,8 +139,8 @@ static void bench_open(bench *b, gab_vk *vk, gab_kernel_set set) {
     b->partials = read_json("nano-sort/gpt-nano-sort-t0-partials.json");
     CHECK_OK(gab_gguf_open(write_model(), &log, &b->gguf));
     CHECK_OK(gab_model_open(b->gguf, &log, &b->model));
-    CHECK_OK(gab_model_load(b->model, vk, &load));
-    CHECK_OK(gab_kv_cache_create(vk, N_LAYER, N_HEAD, HEAD_DIM, false, 3, 3, &b->kv));
+    CHECK_OK(gab_model_load(b->model, vk, b->model->config.n_ctx, &load));
+    CHECK_OK(gab_kv_cache_create(vk, b->model->config.kv, N_LAYER, false, 3, 3, &b->kv));
     b->scratch = (gab_scratch){.x = rows_of(vk, C),
                                .normed = rows_of(vk, C),
                                .qkv = rows_of(vk, 3 * C),

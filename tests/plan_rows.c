@@ -35,12 +35,12 @@ static void bench_open(bench *b, gab_vk *vk, gab_kernel_set set, bool f16) {
     b->vk = vk;
     CHECK_OK(gab_gguf_open(model_path(), &log, &b->gguf));
     CHECK_OK(gab_model_open(b->gguf, &log, &b->model));
-    CHECK_OK(gab_model_load(b->model, vk, &load));
+    CHECK_OK(gab_model_load(b->model, vk, b->model->config.n_ctx, &load));
     const gab_model_config *c = &b->model->config;
     const gab_plan_sizes sizes = gab_model_sizes(b->model, CONTEXT);
     const gab_forward_pass pass = gab_model_pass(b->model);
     const uint32_t n_page = (N_SLOT + 1) * STRIDE; /* page p of slot s is s * STRIDE + STRIDE - 1 - p: not in order */
-    CHECK_OK(gab_kv_cache_create(vk, c->n_layer, c->n_head_kv, c->head_dim, f16, n_page, n_page, &b->kv));
+    CHECK_OK(gab_kv_cache_create(vk, c->kv, c->n_layer, f16, n_page, n_page, &b->kv));
     CHECK_OK(gab_plans_create(vk, &set, &sizes, &pass, &b->kv, 100, &b->plans));
     for (uint32_t s = 0; s <= N_SLOT; s++) gab_test_tokens(100 + s, VOCAB, b->tokens[s], CONTEXT);
 }
@@ -59,7 +59,7 @@ typedef struct span {
 
 /* Runs a step; the last row of each span is an output. logits: [n_span][VOCAB]. */
 static void run(bench *b, uint32_t parity, const span *spans, uint32_t n_span, float *logits) {
-    uint32_t *tables, depth = 0, stride, tile = gab_attention_tile_rows(&b->plans.set, b->plans.sizes.head_dim);
+    uint32_t *tables, depth = 0, stride, tile = gab_plan_tile_rows(&b->plans);
     uint64_t value = 0;
     gab_plan *plan;
     gab_step *m = gab_plan_mailbox(&b->plans, parity, &tables);
@@ -239,6 +239,25 @@ static void primaries(gab_vk *vk, gab_kernel_set set) {
 }
 GAB_TEST(short_parts_of_a_plan_share_a_primary) {
     gab_test_each_device(primaries);
+}
+
+/* What a layer gets of its token goes through the rows of the feed-forward part, which may be narrower. */
+GAB_TEST(rows_hold_inputs_that_are_wider_than_the_feed_forward_part) {
+    gab_plan_sizes narrow = {.n_embd = 64,
+                             .n_qkv = 192,
+                             .n_ff = 64,
+                             .n_up = 128,
+                             .n_vocab = 32,
+                             .n_layer = 2,
+                             .n_head = 1,
+                             .n_head_kv = 1,
+                             .head_dim = 64,
+                             .head_dim_least = 64,
+                             .n_input = 512,
+                             .context = 64};
+    gab_plan_sizes wide = narrow;
+    wide.n_ff = 512;
+    CHECK(gab_plans_bytes(&narrow) == gab_plans_bytes(&wide));
 }
 
 GAB_TEST_MAIN()

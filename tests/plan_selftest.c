@@ -11,18 +11,23 @@ static gab_workload product(gab_operation operation) {
 
 /* ---- right ---- */
 
+static void check_one_right(gab_vk *vk, const gab_kernel_set *set, const gab_workload *w) {
+    gab_proof proof;
+    const char *name = gab_variant_of(set, w->operation)->name;
+    CHECK_OK(gab_selftest(vk, set, w, &gab_workload_kernels, true, &proof));
+    if (vk->executes && proof.verdict != GAB_VERDICT_RIGHT)
+        FAIL("%s: %s: %s", name, gab_tune_verdict_text(proof.verdict), proof.reason);
+    if (vk->executes && !(proof.error > 0 && proof.error <= proof.error_max))
+        FAIL("%s: error %g of %g", name, proof.error, proof.error_max);
+}
+
 static void check_right(gab_vk *vk, gab_kernel_set set, const gab_workload *w) {
     uint32_t n;
     const gab_variant *variants = gab_variants(w->operation, &n);
     for (uint32_t i = 0; i < n; i++) {
-        gab_proof proof;
         if (variants[i].lane != set.lane || !gab_variant_usable(vk, &variants[i], false)) continue;
         set.choice[w->operation] = (uint8_t)i;
-        CHECK_OK(gab_selftest(vk, &set, w, &gab_workload_kernels, true, &proof));
-        if (vk->executes && proof.verdict != GAB_VERDICT_RIGHT)
-            FAIL("%s: %s: %s", variants[i].name, gab_tune_verdict_text(proof.verdict), proof.reason);
-        if (vk->executes && !(proof.error > 0 && proof.error <= proof.error_max))
-            FAIL("%s: error %g of %g", variants[i].name, proof.error, proof.error_max);
+        check_one_right(vk, &set, w);
     }
 }
 
@@ -39,6 +44,27 @@ static void matmul_right(gab_vk *vk, gab_kernel_set set) {
 }
 GAB_TEST(matmul_right) {
     gab_test_each_device(matmul_right);
+}
+
+/* Weights that are exactly 0 where an activation is an outlier, a minimum, and a scale for half a block. */
+static uint32_t n_integer;
+static void integers_right(gab_vk *vk, gab_kernel_set set) {
+    static const gab_dtype types[] = {GAB_DTYPE_Q4_0, GAB_DTYPE_Q4_K, GAB_DTYPE_Q6_K};
+    for (size_t t = 0; t < sizeof types / sizeof *types; t++) {
+        const gab_workload w = {.operation = GAB_OP_MATMUL_SMALL + types[t], .n_row = 64, .n_col = 256};
+        uint32_t n;
+        const gab_variant *variants = gab_variants(w.operation, &n);
+        for (uint32_t i = 0; i < n; i++) {
+            if (set.lane || !variants[i].quantized || !gab_variant_usable(vk, &variants[i], false)) continue;
+            set.choice[w.operation] = (uint8_t)i;
+            check_one_right(vk, &set, &w);
+            n_integer++;
+        }
+    }
+}
+GAB_TEST(integers_right) {
+    gab_test_each_device(integers_right);
+    if (n_integer == 0) SKIP("no device with dot products of 8-bit integers");
 }
 
 static void decode_right(gab_vk *vk, gab_kernel_set set) {

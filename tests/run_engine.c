@@ -72,22 +72,22 @@ GAB_TEST(wrong_files_are_refused) {
     gguf_build_free(&b);
 
     b = gguf_build_new(3);
-    gguf_build_string(b, "general.architecture", "llama");
+    gguf_build_string(b, "general.architecture", "mamba");
     gguf_build_string(b, "tokenizer.ggml.model", "llama");
     o.model_path = gguf_build_temp(b);
-    CHECK(gab_engine_create(&o, &engine) == GAB_ERROR_UNSUPPORTED && !engine);
+    REFUSED(&o, GAB_ERROR_UNSUPPORTED, "mamba", "llama");
     gguf_build_free(&b);
 }
 
-/* Q6_K has blocks of 256: a row of 256 is well-formed, and still not supported yet. */
+/* Q8_K has blocks of 256: a row of 256 is well-formed, and not supported. */
 GAB_TEST(unknown_type_names_what_would_work) {
     const gguf_build_gpt2_config config = {
         .n_vocab = 32, .n_ctx = 64, .n_embd = 256, .n_head = 4, .n_layer = 1, .n_ff = 256, .seed = 1};
     gguf_build *b = gguf_build_new(3);
     gguf_build_gpt2(b, &config);
     gab_engine_options o = gab_test_engine_options(
-        first_device(), gab_test_patched(b, GGUF_BUILD_TENSOR_TYPE, "blk.0.ffn_up.weight", 0, 14));
-    REFUSED(&o, GAB_ERROR_UNSUPPORTED, "blk.0.ffn_up.weight", "Q6_K", "F32", "F16", "Q8_0", "Q4_0");
+        first_device(), gab_test_patched(b, GGUF_BUILD_TENSOR_TYPE, "blk.0.ffn_up.weight", 0, 15));
+    REFUSED(&o, GAB_ERROR_UNSUPPORTED, "blk.0.ffn_up.weight", "Q8_K", "F32, F16, Q8_0, Q4_0", "Q4_K", "MXFP4");
     gguf_build_free(&b);
 }
 

@@ -226,6 +226,61 @@ GAB_TEST(truncate_and_feed_again_gives_the_same_bits) {
     gab_test_each_engine_device(truncate_history);
 }
 
+/* Only what is not common is computed, and what is made then is what a session of its own makes. */
+static void keep_common(const char *device) {
+    enum { N = 90, COMMON = 70 };
+    int32_t tokens[N], other[N];
+    size_t n_kept = 0;
+    gab_session_stats stats;
+    gab_engine *engine = small_engine(device, 0);
+    gab_session *session = gab_test_session(engine, 0, 0);
+    const gab_session_options options = gab_test_session_options(0, 0);
+    gab_test_tokens(7, VOCAB, tokens, N);
+    memcpy(other, tokens, sizeof other);
+    other[COMMON] = (other[COMMON] + 1) % VOCAB;
+    const gab_test_text first = gab_test_turn(session, tokens, N, 9);
+    CHECK_OK(gab_session_keep_common(session, other, N, &n_kept));
+    CHECK(n_kept == COMMON && gab_session_n_token(session) == COMMON);
+    gab_test_text text = gab_test_turn(session, other + n_kept, N - n_kept, 9);
+    gab_session_get_stats(session, &stats);
+    CHECK(stats.n_prompt == N - COMMON);
+    gab_test_text expected = gab_test_alone(engine, &options, other, N, 9);
+    gab_test_same_text(&text, &expected, "after a common beginning");
+    CHECK_OK(gab_session_keep_common(session, other, N, &n_kept)); /* all of them, to be answered once more */
+    CHECK(n_kept == N);
+    text = gab_test_turn(session, NULL, 0, 9);
+    gab_test_same_text(&text, &expected, "again");
+    CHECK_OK(gab_session_keep_common(session, tokens, 0, &n_kept)); /* nothing */
+    CHECK(n_kept == 0 && gab_session_n_token(session) == 0);
+    text = gab_test_turn(session, tokens, N, 9);
+    gab_test_same_text(&text, &first, "from the start");
+    gab_session_destroy(&session);
+    gab_engine_destroy(&engine);
+}
+GAB_TEST(keep_common_computes_the_rest_only) {
+    gab_test_each_engine_device(keep_common);
+}
+
+static void set_sampling(const char *device) {
+    int32_t tokens[20];
+    gab_engine *engine = small_engine(device, 0);
+    gab_session *session = gab_test_session(engine, 1, 1);
+    const gab_session_options options = gab_test_session_options(1, 2);
+    gab_sampling wrong = options.sampling;
+    wrong.top_p = 0;
+    gab_test_tokens(7, VOCAB, tokens, 20);
+    gab_test_fails(gab_session_set_sampling(session, &wrong), GAB_ERROR_ARGUMENT, "top_p", NULL);
+    CHECK_OK(gab_session_set_sampling(session, &options.sampling));
+    gab_test_text text = gab_test_turn(session, tokens, 20, 20);
+    gab_test_text expected = gab_test_alone(engine, &options, tokens, 20, 20);
+    gab_test_same_text(&text, &expected, "another seed");
+    gab_session_destroy(&session);
+    gab_engine_destroy(&engine);
+}
+GAB_TEST(another_sampler) {
+    gab_test_each_engine_device(set_sampling);
+}
+
 static uint32_t pages_in_use(gab_engine *engine) {
     pthread_mutex_lock(&engine->lock);
     uint32_t n = engine->kv.n_page - gab_kv_pages_free(&engine->kv);

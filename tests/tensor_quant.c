@@ -3,6 +3,7 @@
  */
 #include "tensor/quant.h"
 
+#include "base/hash.h"
 #include "test.h"
 
 #include <inttypes.h>
@@ -108,6 +109,39 @@ GAB_TEST(dequantize_by_hand) {
     CHECK(out[0] == -2.5f);
 }
 
+/* Byte number i of an endless random row: splitmix64. */
+static unsigned char random_byte(uint64_t i) {
+    uint64_t z = (i + 1) * 0x9e3779b97f4a7c15u;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    return (unsigned char)((z ^ (z >> 31)) >> 56);
+}
+
+/* The bits that gguf-py makes of 64 random blocks (tests/oracle/make_types.py). */
+GAB_TEST(dequantize_recorded) {
+    enum { N_BLOCK = 64 };
+    static const struct {
+        gab_dtype type;
+        int halves[2]; /* where a block has f16 */
+        uint64_t hash;
+    } recorded[] = {
+#include "tensor_types.h"
+    };
+    static unsigned char row[N_BLOCK * 256];
+    static float out[N_BLOCK * 256];
+    CHECK(sizeof recorded / sizeof *recorded == GAB_DTYPE_COUNT - 1); /* all but F32 */
+    for (size_t r = 0; r < sizeof recorded / sizeof *recorded; r++) {
+        const gab_dtype_info *info = gab_dtype_get(recorded[r].type);
+        for (uint32_t i = 0; i < N_BLOCK * info->block_bytes; i++) row[i] = random_byte(i);
+        for (uint32_t b = 0; b < N_BLOCK; b++)
+            for (int h = 0; h < 2 && recorded[r].halves[h] >= 0; h++)
+                row[b * info->block_bytes + (uint32_t)recorded[r].halves[h] + 1] &= 0xbf; /* finite */
+        gab_dequantize_row(recorded[r].type, row, N_BLOCK * info->block_size, out);
+        if (gab_hash_bytes(GAB_HASH_START, out, N_BLOCK * info->block_size * sizeof *out) != recorded[r].hash)
+            FAIL("%s has other weights than gguf-py makes of it", info->name);
+    }
+}
+
 GAB_TEST(quantize_q8_0_by_hand) {
     float in[64] = {-254, 127, 1,
                     3,    -1,  2.9f}; /* scale 2, quants -127, 63.5, 0.5, 1.5, -0.5, 1.45; then a block of zeros */
@@ -133,12 +167,13 @@ GAB_TEST(quantize_q4_0_by_hand) {
 GAB_TEST(quantize_error_bounds) {
     enum { N = 32 * 64 };
     /* Q8_0: half a step of 1/127, and the scale's rounding to f16 (2^-11); Q4_0: half a step of 1/8, a whole one for
-     * the side that 15 cuts off; F16: 2^-11. */
+     * the side that 15 cuts off; F16: 2^-11; BF16: 2^-8. */
     static const struct {
         gab_dtype type;
         double bound;
     } rows[] = {{GAB_DTYPE_F32, 0},
                 {GAB_DTYPE_F16, 1.0 / 2048},
+                {GAB_DTYPE_BF16, 1.0 / 256},
                 {GAB_DTYPE_Q8_0, 0.5 / 127 + 1.0 / 2048 + 1e-6},
                 {GAB_DTYPE_Q4_0, 1.0 / 8 + 1.0 / 2048 + 1e-6}};
     static float in[N], out[N];
@@ -169,6 +204,7 @@ GAB_TEST(quantize_is_stable) {
     for (int i = 0; i < 1024; i++) in[i] = gab_test_random_normal(&random);
     for (int t = 0; t < GAB_DTYPE_COUNT; t++) {
         uint64_t bytes;
+        if (!gab_quantizes((gab_dtype)t)) continue;
         CHECK(gab_dtype_row_bytes((gab_dtype)t, 1024, &bytes));
         gab_quantize_row((gab_dtype)t, in, 1024, row);
         gab_dequantize_row((gab_dtype)t, row, 1024, out);
@@ -179,18 +215,37 @@ GAB_TEST(quantize_is_stable) {
 
 /* Nothing undefined happens with numbers that no model should hold. */
 GAB_TEST(quantize_survives_extremes) {
+    enum { N = 256 };
     static const float extremes[] = {INFINITY, -INFINITY, NAN, 3e38f, -3e38f, 1e-45f, -0.0f};
-    unsigned char row[4 * 32];
-    float out[32];
+    unsigned char row[4 * N];
+    float out[N];
     for (size_t e = 0; e < sizeof extremes / sizeof *extremes; e++)
         for (int t = 0; t < GAB_DTYPE_COUNT; t++) {
-            float in[32] = {1, -1};
+            float in[N] = {1, -1};
+            if (!gab_quantizes((gab_dtype)t)) continue;
             in[5] = extremes[e];
-            gab_quantize_row((gab_dtype)t, in, 32, row);
-            gab_dequantize_row((gab_dtype)t, row, 32, out);
-            for (int i = 0; i < 32; i++) in[i] = extremes[e];
-            gab_quantize_row((gab_dtype)t, in, 32, row);
+            gab_quantize_row((gab_dtype)t, in, N, row);
+            gab_dequantize_row((gab_dtype)t, row, N, out);
+            for (int i = 0; i < N; i++) in[i] = extremes[e];
+            gab_quantize_row((gab_dtype)t, in, N, row);
         }
+}
+
+/* To random weights ggml makes the same bits, 0.0719 of their deviation. */
+GAB_TEST(quantize_q4_k_is_close) {
+    enum { N = 256 * 64 };
+    static float in[N], out[N];
+    static unsigned char row[144 * 64];
+    double off = 0, size = 0;
+    gab_test_random random = {11};
+    for (int i = 0; i < N; i++) in[i] = gab_test_random_normal(&random);
+    gab_quantize_row(GAB_DTYPE_Q4_K, in, N, row);
+    gab_dequantize_row(GAB_DTYPE_Q4_K, row, N, out);
+    for (int i = 0; i < N; i++) {
+        off += pow((double)in[i] - (double)out[i], 2);
+        size += pow((double)in[i], 2);
+    }
+    CHECK(sqrt(off / size) < 0.0721);
 }
 
 GAB_TEST_MAIN()

@@ -1,5 +1,6 @@
 #include "test.h"
 
+#include <dirent.h>
 #include <math.h>
 #include <sys/stat.h>
 
@@ -59,6 +60,30 @@ const char *gab_test_model(const char *name) {
 }
 
 /* splitmix64 (Steele, Lea, Flood 2014) */
+int gab_test_corpus(const char *name, int (*harness)(const uint8_t *data, size_t size)) {
+    char folder[1024];
+    int n_file = 0;
+    snprintf(folder, sizeof folder, "%s/%s", gab_test_source("tests/fuzz"), name);
+    DIR *dir = opendir(folder);
+    if (!dir) FAIL("%s cannot be read", folder);
+    for (struct dirent *entry; (entry = readdir(dir)) != NULL;) {
+        char path[2048];
+        size_t n;
+        if (entry->d_name[0] == '.') continue;
+        snprintf(path, sizeof path, "%s/%s", folder, entry->d_name);
+        char *data = gab_test_file_read(path, &n);
+        uint8_t *exact = malloc(n ? n : 1); /* for the sanitizer to see reads beyond it */
+        CHECK(exact);
+        memcpy(exact, data, n);
+        harness(exact, n);
+        free(exact);
+        free(data);
+        n_file++;
+    }
+    closedir(dir);
+    return n_file;
+}
+
 uint32_t gab_test_random_u32(gab_test_random *random) {
     uint64_t z = random->state += 0x9e3779b97f4a7c15u;
     z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;

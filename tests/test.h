@@ -86,6 +86,10 @@ const char *gab_test_source(const char *name);
 char *gab_test_file_read(const char *path, size_t *n_byte);
 void gab_test_file_write(const char *path, const void *data, size_t n_byte);
 
+/* Gives each file of a fuzzer's corpus, a folder in tests/fuzz, to its harness, in memory of exactly its size; how
+ * many. */
+int gab_test_corpus(const char *name, int (*harness)(const uint8_t *data, size_t size));
+
 /* Repeatable random numbers. */
 typedef struct gab_test_random {
     uint64_t state;

@@ -4,14 +4,19 @@
 #include "test.h"
 
 #include "base/file.h"
-#include "text/pretokenize.h"
+#include "text/families.h"
 
-static const char *const FAMILIES[] = {"gpt-2", "starcoder", "falcon", "deepseek-coder"};
+static const char *const FAMILIES[] = {"gpt-2",  "starcoder",    "falcon",         "llama-bpe",   "qwen2",  "qwen35",
+                                       "gpt-4o", "deepseek-llm", "deepseek-coder", "deepseek-v3", "tekken", "bloom"};
 enum { FAMILY_COUNT = sizeof FAMILIES / sizeof *FAMILIES };
 
 static gab_pretokenizer *make(const char *name, bool jit) {
     gab_pretokenizer *made;
-    CHECK_OK(gab_pretokenizer_create(name, jit, "test", NULL, &made));
+    const gab_family *family;
+    size_t n = 0;
+    CHECK_OK(gab_family_find(name, "test", NULL, &family));
+    while (n < GAB_FAMILY_STEP_MAX && family->steps[n].pattern) n++;
+    CHECK_OK(gab_pretokenizer_create(family->steps, n, jit, "test", NULL, &made));
     return made;
 }
 
@@ -50,6 +55,11 @@ GAB_TEST(gpt_2_pieces) {
 
 GAB_TEST(families_pieces) {
     check_pieces("starcoder", "x 123 ab", "x| |1|2|3| ab");
+    check_pieces("llama-bpe", "It'S 12345\n\n x  y_z!!\n", "It|'S| |123|45|\n\n| x| | y|_z|!!\n");
+    check_pieces("qwen2", "a 12\n \nb", "a| |1|2|\n \n|b");
+    check_pieces("gpt-4o", "helloWorld's HTTPServer/\n", "hello|World's| HTTPServer|/\n");
+    check_pieces("tekken", "helloWorld's 12", "hello|World|'s| |1|2");
+    check_pieces("deepseek-v3", "#abc 1234\xE4\xB8\x80z", "#abc| |123|4|\xE4\xB8\x80|z");
     check_pieces("falcon", "a==b 12345, (z)", "a|==|b| |123|45|,| |(|z|)");
     check_pieces("deepseek-coder", "a\n\n b 12\xE4\xB8\x80!", "a|\n|\n| b| |1|2|\xE4\xB8\x80|!");
 }
@@ -65,11 +75,11 @@ GAB_TEST(bytes_that_are_not_utf8) {
 }
 
 GAB_TEST(unknown_family) {
-    gab_pretokenizer *p = NULL;
-    CHECK(gab_pretokenizer_create("martian", true, "m.gguf", NULL, &p) == GAB_ERROR_UNSUPPORTED && !p);
+    const gab_family *family = NULL;
+    CHECK(gab_family_find("martian", "m.gguf", NULL, &family) == GAB_ERROR_UNSUPPORTED && !family);
     CHECK(strstr(gab_last_error(), "m.gguf") && strstr(gab_last_error(), "martian"));
     CHECK(strstr(gab_last_error(), "tokenizer.ggml.pre") && strstr(gab_last_error(), "gpt-2, "));
-    gab_pretokenizer_destroy(&p);
+    CHECK(strstr(gab_last_error(), "viking")); /* the last one: none is cut off */
 }
 
 static bool stop(void *user, const char *piece, size_t n) {

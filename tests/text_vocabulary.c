@@ -110,8 +110,8 @@ static void check_ids(const gab_tokenizer *t, const char *text, bool parse_speci
 
 GAB_TEST(wrong_model) {
     vocabulary v = usual();
-    v.model = "llama";
-    check_build_fails(build(&v), GAB_ERROR_UNSUPPORTED, "tokenizer.ggml.model", "'llama'");
+    v.model = "t5";
+    check_build_fails(build(&v), GAB_ERROR_UNSUPPORTED, "tokenizer.ggml.model", "'t5'");
     check_build_fails(build(&v), GAB_ERROR_UNSUPPORTED, "'gpt2'", "supported");
     v.model = NULL;
     check_fails(&v, "tokenizer.ggml.model", "");
@@ -139,7 +139,7 @@ GAB_TEST(wrong_tokens) {
     v.tokens = TOKENS + START; /* only "<", ">" and "e" are bytes there */
     v.n_token = v.n_type = 6;
     v.types = TYPES + START;
-    v.merges = NULL;
+    v.n_merge = 0;
     v.bos = v.eos = -1;
     check_fails(&v, "tokenizer.ggml.tokens", "no token of a single byte");
 }
@@ -291,6 +291,30 @@ GAB_TEST(no_types) {
     gab_tokenizer_destroy(&t);
 }
 
+/* Gemma 4's kind: BPE of characters by a list of merges, spaces escaped, rows of line ends whole. */
+GAB_TEST(gemma4_vocabulary) {
+    static const char *const tokens[] = {"<bos>", "\xE2\x96\x81", "a",      "\xE2\x96\x81\x61",
+                                         "\n",    "\n\n",         "<0xC3>", "<0xA9>"};
+    static const int32_t types[] = {3, 1, 1, 1, 1, 1, 6, 6};
+    static const char *const merges[] = {"\xE2\x96\x81 a"};
+    vocabulary v = {.model = "gemma4",
+                    .tokens = tokens,
+                    .n_token = 8,
+                    .types = types,
+                    .n_type = 8,
+                    .merges = merges,
+                    .n_merge = 1,
+                    .bos = 0,
+                    .eos = -1,
+                    .eot = -1};
+    gab_tokenizer *t = open_good(&v);
+    size_t n;
+    CHECK_IDS(t, "a a\n\n\xC3\xA9\n\n\n", false, 0, 2, 3, 5, 6, 7, 4, 4, 4);
+    CHECK(*gab_tokenizer_piece(t, 3, false, &n) == ' ' && n == 2);
+    CHECK(*gab_tokenizer_piece(t, 6, false, &n) == '\xC3' && n == 1);
+    gab_tokenizer_destroy(&t);
+}
+
 /* ---- special tokens ---- */
 
 GAB_TEST(special_tokens) {
@@ -332,9 +356,10 @@ GAB_TEST(large_vocabulary) {
     size_t n = 0, n_merge = 0;
     for (; n < LETTERS; n++) text[n][0] = (char)('a' + n);
     for (size_t i = 0; n < N; i++) { /* token i and a letter, the letters in turn */
-        char letter = (char)('a' + i % LETTERS);
-        snprintf(text[n++], 8, "%.6s%c", text[i / LETTERS], letter);
-        snprintf(merge_text[n_merge++], 8, "%.5s %c", text[i / LETTERS], letter);
+        char letter = (char)('a' + i % LETTERS), first[8];
+        memcpy(first, text[i / LETTERS], sizeof first);
+        snprintf(text[n++], 8, "%.6s%c", first, letter);
+        snprintf(merge_text[n_merge++], 8, "%.5s %c", first, letter);
     }
     for (size_t i = 0; i < N; i++) {
         tokens[i] = text[i];

@@ -174,6 +174,13 @@ void gab_test_each_device(void (*body)(gab_vk *vk, gab_kernel_set set)) {
     if (n_usable == 0) SKIP("no device with Vulkan 1.2");
 }
 
+bool gab_test_wants_variant(const gab_vk *vk, const gab_kernel_set *set, const gab_variant *variants, uint32_t i,
+                            bool once) {
+    const char *asked = getenv("GABBRO_TEST_ONCE");
+    if (variants[i].lane != set->lane || !gab_variant_usable(vk, &variants[i], false)) return false;
+    return !(once || (asked && strcmp(asked, "1") == 0)) || i == 0 || variants[i].shader != variants[i - 1].shader;
+}
+
 bool gab_test_cache_file(const char *start, char *path, size_t size) {
     char folder[600];
     bool found = false;
@@ -226,7 +233,8 @@ gab_test_calls gab_test_calls_start(void) {
     if (!layer) SKIP("%s", dlerror());
     *(void **)&calls.get = dlsym(layer, "gab_call_counter_get");
     *(void **)&calls.lose_device_at = dlsym(layer, "gab_call_counter_lose_device_at");
-    CHECK(calls.get && calls.lose_device_at);
+    *(void **)&calls.spoilt = dlsym(layer, "gab_call_counter_spoilt");
+    CHECK(calls.get && calls.lose_device_at && calls.spoilt);
     CHECK(setenv("VK_INSTANCE_LAYERS", "VK_LAYER_GABBRO_call_counter", 1) == 0);
     char folder[1024];
     snprintf(folder, sizeof folder, "%s", GAB_TEST_CALL_COUNTER);
@@ -321,15 +329,13 @@ gab_slice gab_test_step_of(gab_vk *vk, uint32_t n_row, uint32_t n_out) {
     return gab_test_step(vk, step, NULL, 0);
 }
 
-gab_test_weight gab_test_weight_make(gab_vk *vk, gab_dtype type, uint32_t n_row, uint32_t n_col, uint32_t n_shard,
-                                     gab_test_random *random) {
+gab_test_weight gab_test_weight_of(gab_vk *vk, gab_dtype type, uint32_t n_row, uint32_t n_col, uint32_t n_shard,
+                                   const void *rows) {
     const gab_dtype_info *info = gab_dtype_get(type);
     CHECK(n_col % info->block_size == 0 && n_shard >= 1 && n_shard <= n_row);
     gab_test_weight result = {.weight = {.type = type, .n_col = n_col, .n_row = n_row, .n_shard = n_shard}};
     uint64_t row_bytes = 0;
     CHECK(gab_dtype_row_bytes(type, n_col, &row_bytes));
-    unsigned char *row = gab_test_alloc(row_bytes);
-    float *values = gab_test_alloc(n_col * sizeof *values);
     result.values = gab_test_alloc((size_t)n_row * n_col * sizeof *result.values);
     result.weight.shards = gab_test_alloc(n_shard * sizeof *result.weight.shards);
     for (uint32_t s = 0; s < n_shard; s++) {
@@ -341,8 +347,7 @@ gab_test_weight gab_test_weight_make(gab_vk *vk, gab_dtype type, uint32_t n_row,
         unsigned char *planes = gab_test_alloc(bytes);
         for (uint32_t r = 0; r < n; r++) {
             void *to[GAB_PLANE_MAX] = {planes + r * plane_row[0], planes + n * plane_row[0] + r * plane_row[1]};
-            for (uint32_t k = 0; k < n_col; k++) values[k] = gab_test_random_normal(random);
-            gab_quantize_row(type, values, n_col, row);
+            const unsigned char *row = (const unsigned char *)rows + (first + r) * row_bytes;
             gab_dequantize_row(type, row, n_col, result.values + (size_t)(first + r) * n_col);
             gab_dtype_split_row(type, n_col, row, to);
         }
@@ -352,6 +357,15 @@ gab_test_weight gab_test_weight_make(gab_vk *vk, gab_dtype type, uint32_t n_row,
                                               .scale_offset = gab_shard_scale_offset(type, n_col, n)};
     }
     return result;
+}
+
+gab_test_weight gab_test_weight_make(gab_vk *vk, gab_dtype type, uint32_t n_row, uint32_t n_col, uint32_t n_shard,
+                                     gab_test_random *random) {
+    uint64_t row_bytes = 0, state = gab_test_random_u32(random);
+    CHECK(gab_dtype_row_bytes(type, n_col, &row_bytes));
+    unsigned char *rows = gab_test_alloc(n_row * row_bytes);
+    for (uint32_t r = 0; r < n_row; r++) gab_random_row(type, n_col, &state, rows + r * row_bytes);
+    return gab_test_weight_of(vk, type, n_row, n_col, n_shard, rows);
 }
 
 /* ---- running and comparing ---- */

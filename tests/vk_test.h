@@ -33,6 +33,11 @@ void gab_test_vk_setup(void);
 
 void gab_test_each_device(void (*body)(gab_vk *vk, gab_kernel_set set));
 
+/* Is variant i of a table to be run: of the set's family, usable, and, with `once` or GABBRO_TEST_ONCE=1 (for a driver
+ * that compiles slowly), not one more of the same shader? */
+bool gab_test_wants_variant(const gab_vk *vk, const gab_kernel_set *set, const gab_variant *variants, uint32_t i,
+                            bool once);
+
 /* One device, named as for gab_vk_create(), which must open. */
 gab_vk *gab_test_vk_open(const char *choice);
 void gab_test_vk_close(gab_vk **vk);
@@ -53,6 +58,7 @@ void gab_test_spill_end(gab_vk *vk);
 typedef struct gab_test_calls {
     uint64_t (*get)(const char *name);       /* gab_call_counter_get */
     void (*lose_device_at)(uint64_t submit); /* gab_call_counter_lose_device_at */
+    uint64_t (*spoilt)(void);                /* gab_call_counter_spoilt */
 } gab_test_calls;
 
 /* Puts the layer into every device opened later in this process; call it first in a case. Skips the case where the
@@ -98,6 +104,10 @@ typedef struct gab_test_weight {
 /* Random weights of a type, cut into n_shard shards of about equal rows. n_col: a multiple of the type's block. */
 gab_test_weight gab_test_weight_make(gab_vk *vk, gab_dtype type, uint32_t n_row, uint32_t n_col, uint32_t n_shard,
                                      gab_test_random *random);
+
+/* The same, of given rows as in a file. */
+gab_test_weight gab_test_weight_of(gab_vk *vk, gab_dtype type, uint32_t n_row, uint32_t n_col, uint32_t n_shard,
+                                   const void *rows);
 
 /* ---- running and comparing ---- */
 

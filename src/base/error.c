@@ -38,6 +38,23 @@ const char *gab_version(void) {
     return VERSION(GAB_VERSION_MAJOR, GAB_VERSION_MINOR, GAB_VERSION_PATCH);
 }
 
+/* Messages may quote files and servers: what would command a terminal (C0 but tab and line end, DEL, C1 as UTF-8)
+ * becomes '?'. */
+static void tame(char *text) {
+    char *to = text;
+    for (const unsigned char *c = (const unsigned char *)text; *c; c++) {
+        const bool c1 = c[0] == 0xC2 && c[1] >= 0x80 && c[1] < 0xA0;
+        *to++ = c1 || (*c < 0x20 && *c != '\t' && *c != '\n') || *c == 0x7F ? '?' : (char)*c;
+        c += c1;
+    }
+    *to = 0;
+}
+
+static void write_message(char message[GAB_MESSAGE_MAX], const char *format, va_list args) {
+    vsnprintf(message, GAB_MESSAGE_MAX, format, args);
+    tame(message);
+}
+
 void gab_error_set(const char *message) {
     snprintf(last_error, sizeof last_error, "%s", message);
 }
@@ -46,7 +63,7 @@ gab_status(gab_fail)(const gab_log *log, gab_status status, const char *format, 
     char message[GAB_MESSAGE_MAX];
     va_list args;
     va_start(args, format);
-    vsnprintf(message, sizeof message, format, args);
+    write_message(message, format, args);
     va_end(args);
     gab_error_set(message);
     send_line(log, GAB_LOG_ERROR, message);
@@ -58,7 +75,7 @@ void gab_log_print(const gab_log *log, gab_log_level level, const char *format, 
     va_list args;
     if (!log || !log->fn) return;
     va_start(args, format);
-    vsnprintf(message, sizeof message, format, args);
+    write_message(message, format, args);
     va_end(args);
     send_line(log, level, message);
 }

@@ -14,12 +14,25 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/time.h"
+
 struct gab_file {
     int fd; /* -1: made */
     char *path;
     struct stat at_open;
     gab_file_content content; /* of one that is made */
 };
+
+gab_path gab_path_kind(const char *path) {
+    struct stat info;
+    if (stat(path, &info) != 0) return GAB_PATH_NONE;
+    return S_ISDIR(info.st_mode) ? GAB_PATH_FOLDER : GAB_PATH_FILE;
+}
+
+bool gab_path_is_stream(const char *path) {
+    struct stat info;
+    return stat(path, &info) == 0 && !S_ISDIR(info.st_mode) && !S_ISREG(info.st_mode);
+}
 
 static gab_status file_new(const char *path, const gab_log *log, gab_file **file) {
     gab_file *f = calloc(1, sizeof *f);
@@ -154,15 +167,22 @@ gab_status gab_file_read_all(const char *path, size_t max, const gab_log *log, c
 
 bool gab_file_write_all(const char *path, const void *data, size_t n) {
     char temporary[4096];
-    int length = snprintf(temporary, sizeof temporary, "%s.%ld.tmp", path, (long)getpid());
+    struct stat there;
+    if (stat(path, &there) == 0 && !S_ISREG(there.st_mode)) { /* a device or pipe is not to be replaced */
+        errno = S_ISDIR(there.st_mode) ? EISDIR : EPERM;
+        return false;
+    }
+    int length = snprintf(temporary, sizeof temporary, "%s.%ld-%" PRIx64 ".tmp", path, (long)getpid(), gab_time_ns());
     if (length < 0 || (size_t)length >= sizeof temporary) {
         errno = ENAMETOOLONG;
         return false;
     }
-    FILE *f = fopen(temporary, "wb");
-    if (!f) return false;
-    bool ok = fwrite(data, 1, n, f) == n;
-    ok = (fclose(f) == 0) && ok;
+    /* a new file, in folders where others write, too: never one that somebody has put there */
+    const int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
+    if (fd < 0) return false;
+    FILE *f = fdopen(fd, "wb");
+    bool ok = f && fwrite(data, 1, n, f) == n;
+    ok = (f ? fclose(f) : close(fd)) == 0 && ok;
     ok = ok && rename(temporary, path) == 0;
     if (!ok) {
         int saved = errno;
@@ -187,20 +207,30 @@ void gab_folder_unlock(int lock) {
     if (lock >= 0) close(lock);
 }
 
-static bool make_folder(const char *path) {
-    return mkdir(path, 0777) == 0 || errno == EEXIST;
+static bool make_folder(const char *path, mode_t mode) {
+    return mkdir(path, mode) == 0 || errno == EEXIST;
+}
+
+/* $variable, or ~/ and the parts of `standard`, with /gabbro below it. */
+static bool user_folder(const char *variable, const char *standard, mode_t mode, char *path, size_t size) {
+    const char *xdg = getenv(variable), *home = getenv("HOME");
+    const bool named = xdg && xdg[0] == '/';
+    if (!named && !(home && home[0] == '/')) return false;
+    int n = snprintf(path, size, "%s%s/gabbro", named ? xdg : home, named ? "" : standard);
+    if (n < 0 || (size_t)n >= size) return false;
+    for (char *slash = path + strlen(named ? xdg : home); slash; slash = strchr(slash + 1, '/')) {
+        *slash = 0;
+        bool made = make_folder(path, mode);
+        *slash = '/';
+        if (!made) return false;
+    }
+    return make_folder(path, mode);
 }
 
 bool gab_cache_folder(char *path, size_t size) {
-    const char *xdg = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
-    int n;
-    if (xdg && xdg[0] == '/')
-        n = snprintf(path, size, "%s", xdg);
-    else if (home && home[0] == '/')
-        n = snprintf(path, size, "%s/.cache", home);
-    else
-        return false;
-    if (n < 0 || (size_t)n + sizeof "/gabbro" > size || !make_folder(path)) return false;
-    memcpy(path + n, "/gabbro", sizeof "/gabbro");
-    return make_folder(path);
+    return user_folder("XDG_CACHE_HOME", "/.cache", 0777, path, size);
+}
+
+bool gab_state_folder(char *path, size_t size) {
+    return user_folder("XDG_STATE_HOME", "/.local/state", 0700, path, size);
 }

@@ -6,6 +6,12 @@
 
 #include "base/error.h"
 
+/* What a path names; links are followed. */
+typedef enum gab_path { GAB_PATH_NONE, GAB_PATH_FILE, GAB_PATH_FOLDER } gab_path;
+gab_path gab_path_kind(const char *path);
+/* Is it there, but neither a folder nor a file that lies on a disk? Reading it may wait for ever. */
+bool gab_path_is_stream(const char *path);
+
 /* A file open for reading. Reads may come from several threads at once. */
 typedef struct gab_file gab_file;
 
@@ -44,5 +50,7 @@ void gab_folder_unlock(int lock);
 
 /* The program's cache folder ($XDG_CACHE_HOME/gabbro or ~/.cache/gabbro), made if missing; false when there is none. */
 bool gab_cache_folder(char *path, size_t size);
+/* The same for what a user would miss: $XDG_STATE_HOME/gabbro or ~/.local/state/gabbro. */
+bool gab_state_folder(char *path, size_t size);
 
 #endif

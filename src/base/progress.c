@@ -7,7 +7,7 @@
 
 #include "base/time.h"
 
-enum { BAR_WIDTH = 30 };
+enum { BAR_WIDTH = 30, BAR_WIDTH_WITH_DETAIL = 10 };
 static const uint64_t first_draw_ns = 250000000, next_draw_ns = 100000000;
 
 void gab_progress_init(gab_progress *progress, FILE *out, bool quiet) {
@@ -29,19 +29,24 @@ void gab_progress_free(gab_progress *progress) {
     pthread_mutex_destroy(&progress->mutex);
 }
 
-static void draw(gab_progress *progress, uint64_t done, uint64_t total) {
+static void draw(gab_progress *progress, const char *detail, uint64_t done, uint64_t total) {
     char bar[BAR_WIDTH + 1];
     double part = (double)done / (double)total;
-    int filled = (int)(part * BAR_WIDTH);
-    for (int i = 0; i < BAR_WIDTH; i++) bar[i] = i < filled ? '#' : '.';
-    bar[BAR_WIDTH] = 0;
-    fprintf(progress->out, "\r%.40s [%s] %3d%%\033[K", progress->stage, bar, (int)(part * 100));
+    int width = detail ? BAR_WIDTH_WITH_DETAIL : BAR_WIDTH, filled = (int)(part * width);
+    for (int i = 0; i < width; i++) bar[i] = i < filled ? '#' : '.';
+    bar[width] = 0;
+    fprintf(progress->out, "\r%.*s [%s] %3d%%", detail ? 22 : 40, progress->stage, bar, (int)(part * 100));
+    if (detail) fprintf(progress->out, " %.38s", detail);
+    fputs("\033[K", progress->out);
     fflush(progress->out);
     progress->visible = true;
 }
 
 void gab_progress_report(void *user, const char *stage, uint64_t done, uint64_t total) {
-    gab_progress *progress = user;
+    gab_progress_detail(user, stage, NULL, done, total);
+}
+
+void gab_progress_detail(gab_progress *progress, const char *stage, const char *detail, uint64_t done, uint64_t total) {
     if (!progress->enabled || total == 0) return;
     pthread_mutex_lock(&progress->mutex);
     uint64_t now = gab_time_ns();
@@ -53,7 +58,7 @@ void gab_progress_report(void *user, const char *stage, uint64_t done, uint64_t 
         erase(progress);
         progress->stage[0] = 0;
     } else if (now - progress->start_ns >= first_draw_ns && now - progress->drawn_ns >= next_draw_ns) {
-        draw(progress, done, total);
+        draw(progress, detail, done, total);
         progress->drawn_ns = now;
     }
     pthread_mutex_unlock(&progress->mutex);

@@ -29,6 +29,9 @@ void gab_progress_free(gab_progress *progress); /* erases the line */
  * once; erases the line when done reaches total. */
 void gab_progress_report(void *user, const char *stage, uint64_t done, uint64_t total);
 
+/* The same with a shorter bar and a text behind it, as "1.2 GB of 4.6 GB 35 MB/s 1:37" for what comes slowly. */
+void gab_progress_detail(gab_progress *progress, const char *stage, const char *detail, uint64_t done, uint64_t total);
+
 /* Erases the line and holds it back until released. */
 void gab_progress_hide(gab_progress *progress);
 void gab_progress_release(gab_progress *progress);

@@ -26,12 +26,12 @@ static void *watch(void *arg) {
         ssize_t n = read(interrupt->pipe[0], &byte, 1);
         if (n < 0 && errno == EINTR) continue;
         if (n != 1 || byte == BYTE_STOP) return NULL;
-        gab_session_cancel(interrupt->session);
+        if (interrupt->session) gab_session_cancel(interrupt->session);
     }
 }
 
-void cli_interrupt_start(cli_interrupt *interrupt, gab_session *session) {
-    struct sigaction action = {.sa_handler = handle, .sa_flags = SA_RESTART | (int)SA_RESETHAND};
+static void start(cli_interrupt *interrupt, gab_session *session, int flags) {
+    struct sigaction action = {.sa_handler = handle, .sa_flags = SA_RESTART | flags};
     *interrupt = (cli_interrupt){.session = session};
     sigemptyset(&action.sa_mask);
     if (sigaction(SIGINT, NULL, &interrupt->previous) != 0 || interrupt->previous.sa_handler == SIG_IGN) return;
@@ -48,6 +48,14 @@ void cli_interrupt_start(cli_interrupt *interrupt, gab_session *session) {
     }
 }
 
+void cli_interrupt_start(cli_interrupt *interrupt, gab_session *session) {
+    start(interrupt, session, (int)SA_RESETHAND);
+}
+
+void cli_interrupt_start_lasting(cli_interrupt *interrupt, gab_session *session) {
+    start(interrupt, session, 0);
+}
+
 void cli_interrupt_stop(cli_interrupt *interrupt) {
     if (!interrupt->started) return;
     const char byte = BYTE_STOP;
@@ -61,4 +69,10 @@ void cli_interrupt_stop(cli_interrupt *interrupt) {
 
 bool cli_interrupt_seen(void) {
     return seen != 0;
+}
+
+bool cli_interrupt_take(void) {
+    const bool was = seen != 0;
+    seen = 0;
+    return was;
 }

@@ -13,6 +13,7 @@
 
 static const cli_command commands[] = {
     {CLI_RUN, "run", "Continues a text with a language model.", "prompt", cli_run},
+    {CLI_CHAT, "chat", "Talks with a language model; /help shows its commands.", "prompt", cli_chat},
     {CLI_DEVICES, "devices", "Lists the Vulkan devices.", NULL, cli_devices},
     {CLI_TOKENIZE, "tokenize", "Shows the token ids of a text.", "prompt", cli_tokenize},
     {CLI_DETOKENIZE, "detokenize", "Shows the text of token ids, also as tokenize prints them.", "tokens",
@@ -20,8 +21,27 @@ static const cli_command commands[] = {
     {CLI_LOGITS, "logits", "Writes logits: n_vocab little-endian float32 a token.", "prompt", cli_logits},
     {CLI_PERPLEXITY, "perplexity", "Measures how well a model predicts a text; lower is better.", "file",
      cli_perplexity},
+    {CLI_INFO, "info", "Shows what a model file is, and what it would need.", "model", cli_info},
     {CLI_TUNE, "tune", "Chooses the kernels for a model on a device by proof and timing.", "model", cli_tune},
+    {CLI_BENCH, "bench", "Measures devices, and compares what was measured.", "arguments", cli_bench,
+     "Without -m: synthetic models that fit the device and the time (gpt2-124m, llama-1b,\n"
+     "llama-8b, mixtral-8x7b in Q4_K, Q8_0 and F16).\n"
+     "'compare' takes files of --json, and llama-bench's of -o json.\n"},
+    {CLI_PULL, "pull", "Downloads a model from Hugging Face; -m REPO then finds it.", "repo", cli_pull,
+     "REPO alone takes the best GGUF file by its type (Q4_K_M first, then Q8_0), or\n"
+     "config.json, the tokenizer and *.safetensors. REPO:Q8_0 takes that type,\n"
+     "REPO:FILE a file. Everything goes to the cache that other programs share:\n"
+     "HF_HUB_CACHE, HF_HOME/hub or ~/.cache/huggingface/hub. HF_TOKEN (or the token\n"
+     "file there) opens private and licensed ones. A download that was cut goes on.\n"},
 };
+#if !GAB_PULL
+gab_status cli_pull(const cli_options *options, cli_console *console) {
+    return gab_fail(&console->log, GAB_ERROR_UNSUPPORTED,
+                    "this build cannot download %s: it was made without libcurl (CMake option GAB_PULL)",
+                    options->repo);
+}
+#endif
+
 enum { N_COMMAND = sizeof commands / sizeof *commands };
 
 static void print_help(FILE *out) {
@@ -66,14 +86,16 @@ static int run_command(const cli_command *command, cli_options *options) {
     cli_console console;
     gab_status status = GAB_OK;
     cli_console_init(&console, options);
-    if (command->bit & CLI_MODEL) status = cli_model_find(options, &console);
+    if (command->bit & CLI_MODEL && command->bit != CLI_BENCH) status = cli_model_find(options, &console);
     if (status == GAB_OK) status = command->run(options, &console);
-    if (status != GAB_OK && !atomic_load(&console.error_said)) {
+    const bool interrupted = status == GAB_ERROR_CANCELLED && !atomic_load(&console.error_said);
+    if (status != GAB_OK && !interrupted && !atomic_load(&console.error_said)) {
         const char *detail = gab_last_error();
         fprintf(stderr, "gabbro: error: %s\n", detail[0] ? detail : gab_status_text(status));
     }
     cli_console_free(&console);
-    return status == GAB_OK ? CLI_EXIT_OK : CLI_EXIT_FAILURE;
+    if (interrupted) return CLI_EXIT_INTERRUPTED;
+    return status == GAB_OK ? CLI_EXIT_OK : status == GAB_ERROR_ARGUMENT ? CLI_EXIT_USAGE : CLI_EXIT_FAILURE;
 }
 
 int main(int argc, char **argv) {

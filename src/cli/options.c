@@ -40,46 +40,79 @@ typedef struct option_spec {
 #define ANY_U32   0, UINT32_MAX
 
 static const option_spec option_table[] = {
-    {"model", 'm', OPTION_TEXT, AT(engine.model_path), CLI_MODEL, "FILE",
-     "a GGUF file or synth:PRESET (the embedded model)"},
-    {"prompt", 'p', OPTION_TEXT, AT(prompt), CLI_TEXT, "TEXT", "the text (default: read standard input)"},
-    {"file", 'f', OPTION_TEXT, AT(file), CLI_TEXT, "FILE", "read the text from FILE (-: standard input)"},
+    {"model", 'm', OPTION_TEXT, AT(engine.model_path), CLI_MODEL, "FILE", "file, folder, pulled REPO, synth:PRESET"},
+    {"repo", 0, OPTION_TEXT, AT(repo), CLI_PULL, "REPO[:FILE]", "what to download; REPO is ORG/NAME"},
+    {"revision", 'r', OPTION_TEXT, AT(revision), CLI_PULL, "REV", "a branch, tag or commit; also REPO@REV (main)"},
+    {"endpoint", 0, OPTION_TEXT, AT(endpoint), CLI_PULL, "URL", "the hub (HF_ENDPOINT or https://huggingface.co)"},
+    {"list", 'l', OPTION_FLAG, AT(list), CLI_PULL, NULL, "show what there is to choose from, take nothing"},
+    {"dry-run", 0, OPTION_FLAG, AT(dry_run), CLI_PULL, NULL, "show what would be downloaded, take nothing"},
+    {"prompt", 'p', OPTION_TEXT, AT(prompt), CLI_TEXT & ~(unsigned)CLI_CHAT, "TEXT",
+     "the text (default: read standard input)"},
+    {"prompt", 'p', OPTION_TEXT, AT(prompt), CLI_CHAT, "TEXT", "the first message"},
+    {"file", 'f', OPTION_TEXT, AT(file), CLI_TEXT & ~(unsigned)CLI_CHAT, "FILE",
+     "read the text from FILE (-: standard input)"},
+    {"file", 'f', OPTION_TEXT, AT(file), CLI_CHAT, "FILE", "messages and commands, one a line"},
     {"tokens", 't', OPTION_TEXT, AT(tokens), CLI_LOGITS | CLI_DETOKENIZE, "LIST", "token ids: 1,2,3"},
     {"output", 'o', OPTION_TEXT, AT(output), CLI_LOGITS, "FILE", "where to write (-: standard output); required"},
+    {"system", 's', OPTION_TEXT, AT(system), CLI_CHAT, "TEXT", "what the model is told first"},
     {"predict", 'n', OPTION_INT, AT(n_predict), CLI_RUN, "N", "tokens to make, -1: until the end (256)", -1, INT32_MAX},
+    {"predict", 'n', OPTION_INT, AT(n_predict), CLI_CHAT, "N", "longest answer, tokens (-1: until it ends)", -1,
+     INT32_MAX},
     {"context", 'c', OPTION_U32, AT(engine.context), CLI_DEVICE, "N", "positions of the context (the model's own)", 1,
      INT32_MAX},
     {"device", 'd', OPTION_TEXT, AT(engine.device), CLI_DEVICE, "NAME", "device: index, part of its name, or UUID"},
-    {"temp", 0, OPTION_FLOAT, AT(session.sampling.temperature), CLI_RUN, "X",
+    {"devices", 0, OPTION_TEXT, AT(devices), CLI_BENCH, "A,B", "several devices"},
+    {"all-devices", 0, OPTION_FLAG, AT(all_devices), CLI_BENCH, NULL, NULL},
+    {"quick", 0, OPTION_FLAG, AT(quick), CLI_BENCH, NULL, "models in one type and less time, or all that there is"},
+    {"full", 0, OPTION_FLAG, AT(full), CLI_BENCH, NULL, NULL},
+    {"prompt-sizes", 0, OPTION_TEXT, AT(prompt_sizes), CLI_BENCH, "LIST", "tokens (128,512,2048)"},
+    {"depths", 0, OPTION_TEXT, AT(depths), CLI_BENCH, "LIST", "tokens that text goes on behind (0,4096,16384)"},
+    {"batch", 0, OPTION_TEXT, AT(batch), CLI_BENCH, "LIST", "texts at once (1,4,16)"},
+    {"runs", 0, OPTION_U32, AT(runs), CLI_BENCH, "N", "of each measurement (5)", 1, 100},
+    {"json", 0, OPTION_TEXT, AT(json_path), CLI_BENCH, "FILE", "write all of it as JSON (-: standard output)"},
+    {"html", 0, OPTION_TEXT, AT(html_path), CLI_BENCH, "FILE", "write a report, or a comparison, to look at"},
+    {"markdown", 0, OPTION_FLAG, AT(markdown), CLI_BENCH, NULL, "print tables for other programs"},
+    {"csv", 0, OPTION_FLAG, AT(csv), CLI_BENCH, NULL, NULL},
+    {"arguments", 0, OPTION_LIST, AT(arguments), CLI_BENCH, "compare FILE...", NULL},
+    {"temp", 0, OPTION_FLOAT, AT(session.sampling.temperature), CLI_GENERATE, "X",
      "temperature, 0: always the likeliest token (0.8)", 0, 100},
-    {"top-k", 0, OPTION_U32, AT(session.sampling.top_k), CLI_RUN, "N", "keep the N likeliest tokens, 0: all (40)",
+    {"top-k", 0, OPTION_U32, AT(session.sampling.top_k), CLI_GENERATE, "N", "keep the N likeliest tokens, 0: all (40)",
      ANY_U32},
-    {"top-p", 0, OPTION_FLOAT, AT(session.sampling.top_p), CLI_RUN, "X", "keep mass X (0.95), X of the best (0.05)",
-     0.000001, 1},
-    {"min-p", 0, OPTION_FLOAT, AT(session.sampling.min_p), CLI_RUN, "X", NULL, 0, 1},
-    {"repeat-penalty", 0, OPTION_FLOAT, AT(session.sampling.repeat_penalty), CLI_RUN, "X",
+    {"top-p", 0, OPTION_FLOAT, AT(session.sampling.top_p), CLI_GENERATE, "X",
+     "keep mass X (0.95), X of the best (0.05)", 0.000001, 1},
+    {"min-p", 0, OPTION_FLOAT, AT(session.sampling.min_p), CLI_GENERATE, "X", NULL, 0, 1},
+    {"repeat-penalty", 0, OPTION_FLOAT, AT(session.sampling.repeat_penalty), CLI_GENERATE, "X",
      "above 1: repeat itself less (1: off)", 0.01, 100},
-    {"seed", 0, OPTION_U64, AT(session.sampling.seed), CLI_RUN, "N", "same seed, same text (drawn at random)"},
-    {"kv", 0, OPTION_CHOICE, AT(kv), CLI_DEVICE, "f16|f32", "type of the KV cache (f16)"},
-    {"precision", 0, OPTION_CHOICE, AT(precision), CLI_DEVICE, "exact|fast", "exact: all products in 32 bits (fast)"},
-    {"no-tune", 0, OPTION_FLAG, AT(no_tune), CLI_ENGINE, NULL, "choose kernels without proving and timing any"},
+    {"seed", 0, OPTION_U64, AT(session.sampling.seed), CLI_GENERATE, "N", "same seed, same text (drawn at random)"},
+    {"kv", 0, OPTION_CHOICE, AT(kv), CLI_DEVICE, "f16|f32", "type of the KV cache (f16), of the weights"},
+    {"quantize", 0, OPTION_TEXT, AT(engine.quantize), CLI_DEVICE, "TYPE", NULL},
+    {"precision", 0, OPTION_CHOICE, AT(precision), CLI_DEVICE & ~(unsigned)CLI_INFO, "exact|fast",
+     "exact: all products in 32 bits (fast)"},
+    {"no-tune", 0, OPTION_FLAG, AT(no_tune), CLI_ENGINE | CLI_BENCH, NULL,
+     "choose kernels without proving and timing any"},
     {"context-shift", 0, OPTION_FLAG, AT(session.context_shift), CLI_RUN, NULL,
      "context full: forget the oldest half, go on"},
+    {"context-shift", 0, OPTION_FLAG, AT(session.context_shift), CLI_CHAT, NULL,
+     "context full: forget the oldest turns, go on"},
     {"stop", 0, OPTION_LIST, AT(stop), CLI_RUN, "TEXT", "end before TEXT; go on where the model ends"},
     {"ignore-eos", 0, OPTION_FLAG, AT(session.ignore_end), CLI_RUN, NULL, NULL},
+    {"stop", 0, OPTION_LIST, AT(stop), CLI_CHAT, "TEXT", "an answer ends before TEXT"},
     {"no-echo", 0, OPTION_FLAG, AT(no_echo), CLI_RUN, NULL, "do not print the prompt"},
     {"no-bos", 0, OPTION_FLAG, AT(no_bos), CLI_TOKENIZE | CLI_LOGITS, NULL, "no start token in front"},
-    {"no-special", 0, OPTION_FLAG, AT(no_special), CLI_TEXT & ~(unsigned)CLI_RUN, NULL,
+    {"no-special", 0, OPTION_FLAG, AT(no_special), CLI_TEXT & ~(unsigned)CLI_GENERATE, NULL,
      "<|endoftext|> and the like are plain text"},
-    {"json", 0, OPTION_FLAG, AT(json), CLI_ALL & ~(unsigned)(CLI_LOGITS | CLI_DETOKENIZE), NULL,
+    {"json", 0, OPTION_FLAG, AT(json), CLI_ALL & ~(unsigned)(CLI_LOGITS | CLI_DETOKENIZE | CLI_BENCH), NULL,
      "print the result as JSON"},
     {"quiet", 'q', OPTION_FLAG, AT(quiet), CLI_ALL, NULL, "say less, or more, on standard error"},
     {"verbose", 'v', OPTION_LEVEL, AT(verbose), CLI_ALL, NULL, NULL},
     {"help", 'h', OPTION_FLAG, AT(help), CLI_ALL, NULL, NULL},
-    {"variant", 0, OPTION_TEXT, AT(engine.variant), CLI_DEVICE, "LIST", NULL, .testing = true},
+    {"variant", 0, OPTION_TEXT, AT(engine.variant), CLI_DEVICE & ~(unsigned)CLI_INFO, "LIST", NULL, .testing = true},
+    {"smoke", 0, OPTION_FLAG, AT(smoke), CLI_BENCH, NULL, NULL, .testing = true},
     {"shard-bytes", 0, OPTION_U64, AT(engine.shard_bytes_max), CLI_ENGINE, "N", NULL, .testing = true},
     {"staging", 0, OPTION_FLAG, AT(engine.staging), CLI_ENGINE, NULL, NULL, .testing = true},
     {"submit-budget-ms", 0, OPTION_U32, AT(engine.submit_budget_ms), CLI_ENGINE, "N", NULL, 1, 10000, .testing = true},
+    {"retry-ms", 0, OPTION_U32, AT(retry_ms), CLI_PULL, "N", NULL, 1, 100000, .testing = true},
+    {"stall-s", 0, OPTION_U32, AT(stall_s), CLI_PULL, "N", NULL, 1, 1000, .testing = true},
     {"chunk", 0, OPTION_U32, AT(chunk), CLI_LOGITS, "N", NULL, ANY_U32, .testing = true},
 };
 enum { N_OPTION = sizeof option_table / sizeof *option_table };
@@ -275,6 +308,7 @@ static bool parse_plain(parser *p, const char *argument) {
     const char *name = p->command->argument;
     const option_spec *option = name ? find_option(p->command, name, strlen(name), 0) : NULL;
     if (!option) return usage_error(p->command, "'gabbro %s' takes no argument '%s'", p->command->name, argument);
+    if (option->type == OPTION_LIST) return store(p->command, option, name, argument, p->options);
     const char **place = (const char **)((char *)p->options + option->offset);
     if (*place) return usage_error(p->command, "argument '%s' is one too many: quote a text that has spaces", argument);
     *place = argument;
@@ -287,9 +321,20 @@ static bool check(const cli_command *command, const cli_options *options) {
     if (n_source > 1) return usage_error(command, "give one of --prompt, --file and --tokens, not several");
     if (command->bit == CLI_LOGITS && !options->output)
         return usage_error(command, "give -o FILE: where to write the logits (-o -: standard output)");
+    if (command->bit == CLI_PULL && !options->repo)
+        return usage_error(command, "name a repository: gabbro pull ORG/NAME");
+    if (options->quick && options->full) return usage_error(command, "give one of --quick and --full, not both");
+    if (options->devices && options->all_devices)
+        return usage_error(command, "give one of --devices and --all-devices, not both");
+    if (options->arguments.n > 0 && strcmp(options->arguments.items[0], "compare") != 0)
+        return usage_error(command, "'gabbro bench' takes no argument '%s'; files come behind 'compare'",
+                           options->arguments.items[0]);
+    if (options->arguments.n == 1)
+        return usage_error(command, "compare needs files: gabbro bench compare A.json B.json");
     if (options->output && strcmp(options->output, "-") == 0 && isatty(STDOUT_FILENO))
         return usage_error(command, "logits are not for a terminal: give -o FILE, or redirect standard output");
     bool needs_source = command->bit & (CLI_TEXT | CLI_DETOKENIZE);
+    if (command->bit == CLI_CHAT) needs_source = false;
     if (command->bit == CLI_RUN && !options->engine.model_path) needs_source = false; /* it has an opening of its own */
     if (needs_source && n_source == 0 && isatty(STDIN_FILENO)) {
         if (command->bit == CLI_DETOKENIZE)
@@ -309,8 +354,9 @@ static uint32_t random_seed(void) {
 }
 
 bool cli_options_parse(const cli_command *command, int argc, char **argv, cli_options *options) {
-    *options = (cli_options){
-        .engine = gab_engine_options_default(), .session = gab_session_options_default(), .n_predict = 256};
+    *options = (cli_options){.engine = gab_engine_options_default(),
+                             .session = gab_session_options_default(),
+                             .n_predict = command->bit == CLI_CHAT ? -1 : 256};
     options->session.sampling.seed = random_seed();
     options->engine.n_session = 1;
     parser p = {.command = command, .argc = argc, .argv = argv, .options = options};
@@ -378,5 +424,6 @@ void cli_options_help(const cli_command *command) {
         if (i + 1 < N_OPTION && !option[1].help && !option[1].testing) n += printf(", ") + print_label(&option[1]);
         printf("%*s%s\n", n < help_column ? help_column - n : 2, "", option->help);
     }
+    if (command->notes) printf("\n%s", command->notes);
     print_testing_options(command);
 }

@@ -12,7 +12,7 @@
 #include "gabbro.h"
 
 /* Exit statuses of the program. */
-enum { CLI_EXIT_OK = 0, CLI_EXIT_FAILURE = 1, CLI_EXIT_USAGE = 2 };
+enum { CLI_EXIT_OK = 0, CLI_EXIT_FAILURE = 1, CLI_EXIT_USAGE = 2, CLI_EXIT_INTERRUPTED = 130 /* as shells count */ };
 
 /* Commands, as bits: an option says which ones have it. */
 enum {
@@ -23,11 +23,16 @@ enum {
     CLI_LOGITS = 16,
     CLI_PERPLEXITY = 32,
     CLI_TUNE = 64,
-    CLI_ENGINE = CLI_RUN | CLI_LOGITS | CLI_PERPLEXITY,     /* those that run a model */
-    CLI_DEVICE = CLI_ENGINE | CLI_TUNE,                     /* those that use one without running a model, too */
-    CLI_MODEL = CLI_DEVICE | CLI_TOKENIZE | CLI_DETOKENIZE, /* those that read a model file */
-    CLI_TEXT = CLI_RUN | CLI_TOKENIZE | CLI_LOGITS | CLI_PERPLEXITY, /* those that read a text */
-    CLI_ALL = CLI_MODEL | CLI_DEVICES,
+    CLI_PULL = 128,
+    CLI_INFO = 256,
+    CLI_CHAT = 512,
+    CLI_BENCH = 1024,
+    CLI_GENERATE = CLI_RUN | CLI_CHAT,                         /* those that make text */
+    CLI_ENGINE = CLI_GENERATE | CLI_LOGITS | CLI_PERPLEXITY,   /* those that run a model */
+    CLI_DEVICE = CLI_ENGINE | CLI_TUNE | CLI_INFO | CLI_BENCH, /* those that use one without running a model, too */
+    CLI_MODEL = CLI_DEVICE | CLI_TOKENIZE | CLI_DETOKENIZE,    /* those that read a model file */
+    CLI_TEXT = CLI_GENERATE | CLI_TOKENIZE | CLI_LOGITS | CLI_PERPLEXITY, /* those that read a text */
+    CLI_ALL = CLI_MODEL | CLI_DEVICES | CLI_PULL,
 };
 
 /* The texts of an option that may be given several times. */
@@ -44,12 +49,20 @@ typedef struct cli_options {
     const char *prompt, *file;  /* the text, or where to read it; at most one of these and tokens is given */
     const char *tokens;         /* token ids, not yet parsed */
     const char *output;         /* "-": standard output */
+    const char *system;         /* of a conversation; NULL: none */
     const char *kv, *precision; /* one of their choices; NULL: the library's default */
+    const char *repo;           /* what to pull, ORG/NAME[:FILE] */
+    const char *endpoint, *revision;
+    uint32_t retry_ms, stall_s; /* 0: as built */
     cli_list stop;              /* texts before which the output ends */
     int64_t n_predict;          /* -1: until the end */
     uint32_t chunk;             /* rows a step, 0: the engine's choice */
     uint32_t verbose;           /* how often -v was given */
-    bool json, quiet, no_echo, no_bos, no_special, no_tune, help;
+    cli_list arguments;         /* of bench: compare and files */
+    const char *devices, *prompt_sizes, *depths, *batch, *json_path, *html_path; /* of bench */
+    uint32_t runs;
+    bool all_devices, quick, full, markdown, csv, smoke;
+    bool json, quiet, no_echo, no_bos, no_special, no_tune, list, dry_run, help;
 } cli_options;
 
 /* A command, as main lists them. */
@@ -59,6 +72,7 @@ typedef struct cli_command {
     const char *name, *summary;
     const char *argument; /* the option that an argument without an option name stands for; NULL: there is none */
     gab_status (*run)(const cli_options *options, struct cli_console *console);
+    const char *notes; /* below the options in its help; NULL: none */
 } cli_command;
 
 /* Parses the arguments behind the command's name. On bad usage says what is wrong on stderr and returns false. The seed

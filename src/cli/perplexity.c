@@ -97,6 +97,7 @@ static gab_status encode_text(perplexity_work *work) {
     const gab_tokenizer *tokenizer = gab_engine_tokenizer(work->engine);
     int32_t *front = NULL;
     size_t n_front = 0;
+    GAB_TRY(cli_tokenizer_check(work->console, tokenizer));
     GAB_TRY(gab_tokenizer_encode(tokenizer, work->text, work->n_byte, false, !work->options->no_special, &work->tokens,
                                  &work->n_token));
     GAB_TRY(gab_tokenizer_encode(tokenizer, "", 0, true, false, &front, &n_front)); /* the start token, if any */

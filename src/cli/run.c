@@ -165,6 +165,7 @@ static gab_status run_all(run_state *run) {
     GAB_TRY(cli_text_encode(run->options, run->console, tokenizer, run->prompt, run->n_prompt_byte, &run->prompt_tokens,
                             &run->n_prompt_token));
     GAB_TRY(gab_text_stream_create(tokenizer, &run->stream));
+    if (run->n_prompt_byte > 0) gab_text_stream_continue(run->stream); /* the prompt is there already */
     for (uint32_t i = 0; i < run->options->stop.n; i++)
         GAB_TRY(gab_text_stream_add_stop(run->stream, run->options->stop.items[i]));
     GAB_TRY(gab_session_create(run->engine, &run->options->session, &run->session));
@@ -173,7 +174,9 @@ static gab_status run_all(run_state *run) {
     gab_engine_get_info(run->engine, &info);
     gab_session_get_stats(run->session, &stats);
     say_summary(run, &info, &stats);
-    return run->options->json ? print_json(run, &info, &stats) : GAB_OK;
+    if (run->options->json) GAB_TRY(print_json(run, &info, &stats));
+    /* what there is was written; a stop string cancels, too */
+    return run->stop == GAB_STOP_CANCELLED && !gab_text_stream_stopped(run->stream) ? GAB_ERROR_CANCELLED : GAB_OK;
 }
 
 gab_status cli_run(const cli_options *options, cli_console *console) {

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/hub.h"
 
 /* Longest text read, a bound against /dev/zero and the like. */
 static const size_t text_bytes_max = (size_t)1 << 30;
@@ -27,13 +28,48 @@ static void find_beside_program(char *path, size_t size) {
     if (path[0]) memcpy(path + strlen(path), tail, sizeof tail);
 }
 
+static bool has_file_ending(const char *name) {
+    static const char *const endings[] = {".gguf", ".safetensors", ".bin", ".json"};
+    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
+        size_t n = strlen(name), n_ending = strlen(endings[i]);
+        if (n > n_ending && strcmp(name + n - n_ending, endings[i]) == 0) return true;
+    }
+    return false;
+}
+
+/* A path that is not there may name a repository in the cache: then that is the model. Paths of missing files stay as
+ * they are, for the library to say so. */
+static gab_status resolve_model(const char **model_path, cli_console *console) {
+    static char found[GAB_HUB_PATH_MAX]; /* lives as long as the options that point to it */
+    const char *named = *model_path, *colon = strchr(named, ':');
+    gab_hub_name name;
+    if (strncmp(named, "synth:", 6) == 0 || access(named, F_OK) == 0 || !gab_hub_name_parse(named, &name))
+        return GAB_OK;
+    gab_hub_found result = gab_hub_resolve(&name, found);
+    if (result == GAB_HUB_FOUND) {
+        *model_path = found;
+        return GAB_OK;
+    }
+    if (!colon && has_file_ending(named)) return GAB_OK;
+    if (result == GAB_HUB_NO_FILE)
+        return gab_fail(
+            &console->log, GAB_ERROR_FILE,
+            "%s is not complete in the cache, or not one model: 'gabbro pull %s' downloads it, 'gabbro pull "
+            "--list %s' shows what there is",
+            named, named, name.repo);
+    return gab_fail(&console->log, GAB_ERROR_FILE,
+                    "there is no file %s, and no such repository in the cache: 'gabbro pull %s' downloads it", named,
+                    named);
+}
+
 gab_status cli_model_find(cli_options *options, cli_console *console) {
     static char beside[4096]; /* lives as long as the options that point to it */
-    if (options->engine.model_path) return GAB_OK;
+    if (options->engine.model_path) return resolve_model(&options->engine.model_path, console);
     const char *named = getenv("GABBRO_MODEL");
     if (named && named[0]) {
         options->engine.model_path = named;
-        if (access(named, R_OK) == 0 || strncmp(named, "synth:", 6) == 0) return GAB_OK;
+        GAB_TRY(resolve_model(&options->engine.model_path, console));
+        if (access(options->engine.model_path, R_OK) == 0 || strncmp(named, "synth:", 6) == 0) return GAB_OK;
         return gab_fail(&console->log, GAB_ERROR_FILE,
                         "GABBRO_MODEL names %s, which cannot be read: correct or unset it, or use -m FILE", named);
     }
@@ -94,8 +130,16 @@ gab_status cli_tokens_parse(const char *list, uint32_t n_vocab, cli_console *con
     return GAB_OK;
 }
 
+gab_status cli_tokenizer_check(cli_console *console, const gab_tokenizer *tokenizer) {
+    if (tokenizer) return GAB_OK;
+    return gab_fail(
+        &console->log, GAB_ERROR_UNSUPPORTED,
+        "the model's kind of tokenizer is not supported: it can be given token ids (logits --tokens), not text");
+}
+
 gab_status cli_text_encode(const cli_options *options, cli_console *console, const gab_tokenizer *tokenizer,
                            const char *text, size_t n_byte, int32_t **tokens, size_t *n_token) {
+    GAB_TRY(cli_tokenizer_check(console, tokenizer));
     GAB_TRY(gab_tokenizer_encode(tokenizer, text, n_byte, !options->no_bos, !options->no_special, tokens, n_token));
     if (*n_token > 0) return GAB_OK;
     gab_tokens_free(tokens);

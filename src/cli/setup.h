@@ -8,7 +8,7 @@
 #include "cli/output.h"
 
 /* Sets options->engine.model_path where no -m was given: $GABBRO_MODEL, else the embedded model, as installed, beside
- * the program, or in the source tree. */
+ * the program, or in the source tree. A name of a pulled repository becomes the path of its files in the cache. */
 gab_status cli_model_find(cli_options *options, cli_console *console);
 
 /* The text of -p, -f or standard input, malloc'ed, with a zero byte behind it. */
@@ -18,6 +18,9 @@ gab_status cli_text_read(const cli_options *options, cli_console *console, char 
  * be freed with gab_tokens_free. */
 gab_status cli_tokens_parse(const char *list, uint32_t n_vocab, cli_console *console, int32_t **tokens,
                             size_t *n_token);
+
+/* UNSUPPORTED for an engine without a tokenizer. */
+gab_status cli_tokenizer_check(cli_console *console, const gab_tokenizer *tokenizer);
 
 /* The tokens of a text with --no-bos and --no-special applied; an empty text becomes the start token, where there is
  * one. */

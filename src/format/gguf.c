@@ -1,11 +1,12 @@
 /*
- * gguf.c - what the header of a GGUF file says, checked on the way; the getters look things up in it.
+ * gguf.c - what the header of a GGUF file says, checked on the way into the table (gguf_table.h).
  */
 #include "format/gguf.h"
 
+#include "format/gguf_make.h"
+#include "format/gguf_table.h"
 #include "format/reader.h"
 
-#include <float.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,51 +17,6 @@ enum {
     KEY_BYTES_MIN = 8 + 1 + 4 + 1, /* length, name, type, value */
     TENSOR_BYTES_MIN = 8 + 1 + 4 + 8 + 4 + 8,
     ALIGNMENT_DEFAULT = 32,
-};
-
-static const struct {
-    const char *name;
-    uint32_t bytes; /* of a scalar; of a string the least that one can take */
-    bool is_integer, is_signed;
-} value_types[] = {
-    [GAB_GGUF_U8] = {"U8", 1, true, false},          [GAB_GGUF_I8] = {"I8", 1, true, true},
-    [GAB_GGUF_U16] = {"U16", 2, true, false},        [GAB_GGUF_I16] = {"I16", 2, true, true},
-    [GAB_GGUF_U32] = {"U32", 4, true, false},        [GAB_GGUF_I32] = {"I32", 4, true, true},
-    [GAB_GGUF_F32] = {"F32", 4, false, false},       [GAB_GGUF_BOOL] = {"BOOL", 1, false, false},
-    [GAB_GGUF_STRING] = {"STRING", 8, false, false}, [GAB_GGUF_ARRAY] = {"ARRAY", 0, false, false},
-    [GAB_GGUF_U64] = {"U64", 8, true, false},        [GAB_GGUF_I64] = {"I64", 8, true, true},
-    [GAB_GGUF_F64] = {"F64", 8, false, false},
-};
-enum { N_VALUE_TYPE = sizeof value_types / sizeof *value_types };
-
-typedef struct gguf_array {
-    gab_gguf_type type;
-    uint64_t n;
-    const void *items; /* gab_gguf_string, float, or int32_t of every integer type; NULL: of no use to a getter */
-} gguf_array;
-
-typedef struct gguf_key {
-    const char *name; /* first: see name_ref */
-    gab_gguf_type type;
-    union {
-        uint64_t bits; /* integers, widened with their sign; BOOL */
-        double number; /* F32, F64 */
-        gab_gguf_string string;
-        gguf_array array;
-    } value;
-} gguf_key;
-
-/* An entry of an index: points to a gguf_key or gab_gguf_tensor, whose first member is its name. */
-typedef const char *const *name_ref;
-
-struct gab_gguf {
-    gab_file *file;
-    gab_arena arena; /* everything below points into it */
-    uint32_t version;
-    uint64_t n_key, n_tensor;
-    gguf_key *keys;                     /* in file order */
-    gab_gguf_tensor *tensors;           /* in file order */
-    name_ref *key_index, *tensor_index; /* sorted by name; a hash would let a hostile file choose its collisions */
 };
 
 /* ---- names and strings ---- */
@@ -85,9 +41,9 @@ static gab_status read_name(gab_reader *r, const char **name) {
 static gab_status read_type(gab_reader *r, const char *field, gab_gguf_type *type) {
     uint32_t number = 0;
     GAB_TRY(gab_reader_u32(r, field, &number));
-    if (number >= N_VALUE_TYPE)
+    if (number >= GAB_GGUF_N_VALUE_TYPE)
         return gab_reader_fail(r, field, "is %" PRIu32 ", GGUF defines 0 to %d: the file is damaged", number,
-                               N_VALUE_TYPE - 1);
+                               GAB_GGUF_N_VALUE_TYPE - 1);
     *type = (gab_gguf_type)number;
     return GAB_OK;
 }
@@ -96,11 +52,11 @@ static gab_status read_type(gab_reader *r, const char *field, gab_gguf_type *typ
 
 /* An integer or bool, signs spread over all 64 bits. */
 static gab_status read_integer(gab_reader *r, gab_gguf_type type, uint64_t *bits) {
-    uint32_t n_bit = value_types[type].bytes * 8;
+    uint32_t n_bit = gab_gguf_value_types[type].bytes * 8;
     GAB_TRY(gab_reader_number(r, "value", n_bit / 8, bits));
     if (type == GAB_GGUF_BOOL && *bits > 1)
         return gab_reader_fail(r, "value", "is %" PRIu64 ", a BOOL is 0 or 1: the file is damaged", *bits);
-    if (value_types[type].is_signed && n_bit < 64 && *bits >> (n_bit - 1)) *bits |= UINT64_MAX << n_bit;
+    if (gab_gguf_value_types[type].is_signed && n_bit < 64 && *bits >> (n_bit - 1)) *bits |= UINT64_MAX << n_bit;
     return GAB_OK;
 }
 
@@ -118,30 +74,21 @@ static gab_status read_f64(gab_reader *r, double *value) {
     return GAB_OK;
 }
 
-static bool integer_fits(gab_gguf_type type, uint64_t bits, int64_t low, int64_t high) {
-    bool negative = value_types[type].is_signed && bits > INT64_MAX;
-    if (negative) return (int64_t)bits >= low;
-    return bits <= (uint64_t)high;
-}
-
-static gab_status read_array_integers(gab_reader *r, gguf_array *array) {
-    bool wanted = array->type != GAB_GGUF_BOOL;
-    int32_t *items = NULL;
-    if (wanted) {
-        items = gab_reader_alloc(r, array->n, sizeof *items);
-        if (!items) return gab_reader_out_of_memory(r);
-    }
+static gab_status read_array_integers(gab_reader *r, gab_gguf_array *array) {
+    bool wanted = true;
+    int32_t *items = gab_reader_alloc(r, array->n, sizeof *items);
+    if (!items) return gab_reader_out_of_memory(r);
     for (r->element = 0; r->element < array->n; r->element++) {
         uint64_t bits = 0;
         GAB_TRY(read_integer(r, array->type, &bits));
-        wanted = wanted && integer_fits(array->type, bits, INT32_MIN, INT32_MAX);
+        wanted = wanted && gab_gguf_integer_fits(array->type, bits, INT32_MIN, INT32_MAX);
         if (wanted) items[r->element] = (int32_t)bits;
     }
     array->items = wanted ? items : NULL;
     return GAB_OK;
 }
 
-static gab_status read_array_strings(gab_reader *r, gguf_array *array) {
+static gab_status read_array_strings(gab_reader *r, gab_gguf_array *array) {
     gab_gguf_string *items = gab_reader_alloc(r, array->n, sizeof *items);
     if (!items) return gab_reader_out_of_memory(r);
     for (r->element = 0; r->element < array->n; r->element++) GAB_TRY(read_string(r, &items[r->element]));
@@ -149,7 +96,7 @@ static gab_status read_array_strings(gab_reader *r, gguf_array *array) {
     return GAB_OK;
 }
 
-static gab_status read_array_f32(gab_reader *r, gguf_array *array) {
+static gab_status read_array_f32(gab_reader *r, gab_gguf_array *array) {
     float *items = gab_reader_alloc(r, array->n, sizeof *items);
     if (!items) return gab_reader_out_of_memory(r);
     for (r->element = 0; r->element < array->n; r->element++) GAB_TRY(read_f32(r, &items[r->element]));
@@ -157,25 +104,25 @@ static gab_status read_array_f32(gab_reader *r, gguf_array *array) {
     return GAB_OK;
 }
 
-static gab_status read_array(gab_reader *r, gguf_array *array) {
+static gab_status read_array(gab_reader *r, gab_gguf_array *array) {
     gab_status status = GAB_OK;
     GAB_TRY(read_type(r, "element type", &array->type));
     if (array->type == GAB_GGUF_ARRAY)
         return gab_reader_fail(r, "element type", "is 9 (ARRAY): arrays of arrays are not supported");
-    GAB_TRY(gab_reader_count(r, "element count", value_types[array->type].bytes, &array->n));
+    GAB_TRY(gab_reader_count(r, "element count", gab_gguf_value_types[array->type].bytes, &array->n));
     array->items = NULL;
     r->in_array = true;
     switch (array->type) {
     case GAB_GGUF_STRING: status = read_array_strings(r, array); break;
     case GAB_GGUF_F32: status = read_array_f32(r, array); break;
-    case GAB_GGUF_F64: r->pos += array->n * value_types[GAB_GGUF_F64].bytes; break;
+    case GAB_GGUF_F64: r->pos += array->n * gab_gguf_value_types[GAB_GGUF_F64].bytes; break;
     default: status = read_array_integers(r, array); break;
     }
     r->in_array = false;
     return status;
 }
 
-static gab_status read_key(gab_reader *r, uint64_t number, gguf_key *key) {
+static gab_status read_key(gab_reader *r, uint64_t number, gab_gguf_key *key) {
     float number_f32 = 0;
     gab_reader_enter(r, "key", number, NULL);
     GAB_TRY(read_name(r, &key->name));
@@ -193,46 +140,16 @@ static gab_status read_key(gab_reader *r, uint64_t number, gguf_key *key) {
     }
 }
 
-/* ---- index ---- */
-
-static int compare_names(const void *a, const void *b) {
-    return strcmp(**(const name_ref *)a, **(const name_ref *)b);
-}
-
-/* Sorts pointers to n entries of `stride` bytes; a name that is there twice is an error. */
-static gab_status index_build(gab_reader *r, const char *kind, const void *entries, uint64_t n, size_t stride,
-                              name_ref **index) {
+/* Sorts the names of n entries of `stride` bytes; one that is there twice is an error. */
+static gab_status index_entries(gab_reader *r, const char *kind, const void *entries, uint64_t n, size_t stride,
+                                gab_gguf_name **index) {
+    const char *twice = NULL;
     r->entry[0] = 0;
-    name_ref *refs = gab_reader_alloc(r, n, sizeof *refs);
-    if (!refs) return gab_reader_out_of_memory(r);
-    for (uint64_t i = 0; i < n; i++) refs[i] = (name_ref)(const void *)((const char *)entries + i * stride);
-    qsort(refs, (size_t)n, sizeof *refs, compare_names);
-    for (uint64_t i = 1; i < n; i++) {
-        if (strcmp(*refs[i - 1], *refs[i]) != 0) continue;
-        gab_reader_enter(r, kind, i, *refs[i]);
-        return gab_reader_fail(r, "name",
-                               "is there twice: the file is damaged or was written wrongly, convert it again");
-    }
-    *index = refs;
-    return GAB_OK;
-}
-
-static const void *index_find(const name_ref *index, uint64_t n, const char *name) {
-    uint64_t low = 0;
-    while (low < n) {
-        uint64_t middle = low + (n - low) / 2;
-        int order = strcmp(name, *index[middle]);
-        if (order == 0) return index[middle];
-        if (order < 0)
-            n = middle;
-        else
-            low = middle + 1;
-    }
-    return NULL;
-}
-
-static const gguf_key *key_find(const gab_gguf *gguf, const char *name) {
-    return index_find(gguf->key_index, gguf->n_key, name);
+    *index = gab_gguf_index_make(r->arena, entries, n, stride, &twice);
+    if (!*index) return gab_reader_out_of_memory(r);
+    if (!twice) return GAB_OK;
+    gab_reader_enter(r, kind, 0, twice);
+    return gab_reader_fail(r, "name", "is there twice: the file is damaged or was written wrongly, convert it again");
 }
 
 /* ---- tensors ---- */
@@ -259,7 +176,8 @@ static gab_status read_tensor(gab_reader *r, uint64_t number, gab_gguf_tensor *t
         n_weight *= tensor->shape[d];
     }
     GAB_TRY(gab_reader_u32(r, "type", &tensor->gguf_type));
-    if (!gab_dtype_gguf_name(tensor->gguf_type))
+    tensor->type_name = gab_dtype_gguf_name(tensor->gguf_type);
+    if (!tensor->type_name)
         return gab_reader_fail(r, "type",
                                "is %" PRIu32
                                ", a number that GGUF does not define: the file is damaged or newer than this "
@@ -273,8 +191,9 @@ static gab_status read_tensor(gab_reader *r, uint64_t number, gab_gguf_tensor *t
 /* From an offset in the data to one in the file; the bytes must be there. */
 static gab_status place_tensor(gab_reader *r, uint64_t data_start, uint64_t alignment, gab_gguf_tensor *tensor) {
     const uint64_t *shape = tensor->shape;
-    const char *type = gab_dtype_gguf_name(tensor->gguf_type);
+    const char *type = tensor->type_name;
     gab_reader_enter(r, "tensor", 0, tensor->name);
+    tensor->file = r->file;
     if (tensor->offset % alignment != 0)
         return gab_reader_fail(r, "offset",
                                "is %" PRIu64 ", not a multiple of general.alignment (%" PRIu64 "): the file is damaged",
@@ -303,12 +222,12 @@ static gab_status place_tensor(gab_reader *r, uint64_t data_start, uint64_t alig
 }
 
 static gab_status find_data(gab_reader *r, const gab_gguf *gguf, uint64_t *alignment, uint64_t *data_start) {
-    const gguf_key *key = key_find(gguf, "general.alignment");
+    const gab_gguf_key *key = gab_gguf_key_find(gguf, "general.alignment");
     uint32_t value = ALIGNMENT_DEFAULT;
     r->entry[0] = 0;
     if (key && !gab_gguf_get_u32(gguf, key->name, &value))
         return gab_reader_fail(r, key->name, "has type %s or is out of range, a U32 is needed: convert the file again",
-                               value_types[key->type].name);
+                               gab_gguf_value_types[key->type].name);
     if (value == 0 || (value & (value - 1)) != 0)
         return gab_reader_fail(r, "general.alignment",
                                "is %" PRIu32 ", a power of two is needed: convert the file again", value);
@@ -342,180 +261,45 @@ static gab_status read_start(gab_reader *r, gab_gguf *gguf) {
 static gab_status read_header(gab_reader *r, gab_gguf *gguf) {
     uint64_t alignment = 0, data_start = 0;
     GAB_TRY(read_start(r, gguf));
+    gguf->n_key_max = gguf->n_key;
+    gguf->n_tensor_max = gguf->n_tensor;
     gguf->keys = gab_reader_alloc(r, gguf->n_key, sizeof *gguf->keys);
     gguf->tensors = gab_reader_alloc(r, gguf->n_tensor, sizeof *gguf->tensors);
     if (!gguf->keys || !gguf->tensors) return gab_reader_out_of_memory(r);
     for (uint64_t i = 0; i < gguf->n_key; i++) GAB_TRY(read_key(r, i, &gguf->keys[i]));
-    GAB_TRY(index_build(r, "key", gguf->keys, gguf->n_key, sizeof *gguf->keys, &gguf->key_index));
+    GAB_TRY(index_entries(r, "key", gguf->keys, gguf->n_key, sizeof *gguf->keys, &gguf->key_index));
     for (uint64_t i = 0; i < gguf->n_tensor; i++) GAB_TRY(read_tensor(r, i, &gguf->tensors[i]));
-    GAB_TRY(index_build(r, "tensor", gguf->tensors, gguf->n_tensor, sizeof *gguf->tensors, &gguf->tensor_index));
+    GAB_TRY(index_entries(r, "tensor", gguf->tensors, gguf->n_tensor, sizeof *gguf->tensors, &gguf->tensor_index));
     GAB_TRY(find_data(r, gguf, &alignment, &data_start));
     for (uint64_t i = 0; i < gguf->n_tensor; i++) GAB_TRY(place_tensor(r, data_start, alignment, &gguf->tensors[i]));
     return GAB_OK;
 }
 
-gab_status gab_gguf_open(const char *path, const gab_log *log, gab_gguf **gguf) {
-    gab_file *file = NULL;
-    GAB_TRY(gab_file_open(path, log, &file));
-    return gab_gguf_open_file(file, log, gguf);
-}
-
 gab_status gab_gguf_open_file(gab_file *file, const gab_log *log, gab_gguf **gguf) {
     gab_status status = GAB_ERROR_HOST_MEMORY;
-    gab_gguf *g = calloc(1, sizeof *g);
+    gab_gguf *g = NULL;
     gab_reader *r = calloc(1, sizeof *r);
-    if (!g || !r) {
+    if (!r) {
         gab_fail(log, status, "out of host memory opening %s", gab_file_path(file));
         gab_file_close(&file);
-        goto done;
+        return status;
     }
-    g->file = file;
     r->file = file;
     r->log = log;
-    r->arena = &g->arena;
     r->size = gab_file_size(file);
-    GAB_TRY_GOTO(read_header(r, g), done);
-    *gguf = g;
-    g = NULL;
-done:
+    status = gab_gguf_new(gab_file_path(file), log, &g);
+    if (status != GAB_OK)
+        gab_file_close(&file);
+    else
+        status = gab_gguf_add_file(g, file, log);
+    if (status == GAB_OK) {
+        r->arena = &g->arena;
+        status = read_header(r, g);
+    }
     free(r);
-    gab_gguf_close(&g);
+    if (status == GAB_OK)
+        *gguf = g;
+    else
+        gab_gguf_close(&g);
     return status;
-}
-
-void gab_gguf_close(gab_gguf **gguf) {
-    if (!gguf || !*gguf) return;
-    gab_file_close(&(*gguf)->file);
-    gab_arena_free(&(*gguf)->arena);
-    free(*gguf);
-    *gguf = NULL;
-}
-
-/* ---- getters ---- */
-
-const gab_file *gab_gguf_file(const gab_gguf *gguf) {
-    return gguf->file;
-}
-
-const char *gab_gguf_path(const gab_gguf *gguf) {
-    return gab_file_path(gguf->file);
-}
-
-uint32_t gab_gguf_version(const gab_gguf *gguf) {
-    return gguf->version;
-}
-
-uint64_t gab_gguf_n_key(const gab_gguf *gguf) {
-    return gguf->n_key;
-}
-
-const char *gab_gguf_key_at(const gab_gguf *gguf, uint64_t i, gab_gguf_type *type) {
-    *type = gguf->keys[i].type;
-    return gguf->keys[i].name;
-}
-
-bool gab_gguf_get_u32(const gab_gguf *gguf, const char *name, uint32_t *value) {
-    const gguf_key *key = key_find(gguf, name);
-    if (!key || !value_types[key->type].is_integer || !integer_fits(key->type, key->value.bits, 0, UINT32_MAX))
-        return false;
-    *value = (uint32_t)key->value.bits;
-    return true;
-}
-
-bool gab_gguf_get_f32(const gab_gguf *gguf, const char *name, float *value) {
-    const gguf_key *key = key_find(gguf, name);
-    if (!key || (key->type != GAB_GGUF_F32 && key->type != GAB_GGUF_F64)) return false;
-    if (key->type == GAB_GGUF_F64 && (key->value.number > FLT_MAX || key->value.number < -FLT_MAX)) return false;
-    *value = (float)key->value.number;
-    return true;
-}
-
-bool gab_gguf_get_bool(const gab_gguf *gguf, const char *name, bool *value) {
-    const gguf_key *key = key_find(gguf, name);
-    if (!key || key->type != GAB_GGUF_BOOL) return false;
-    *value = key->value.bits != 0;
-    return true;
-}
-
-bool gab_gguf_get_string(const gab_gguf *gguf, const char *name, gab_gguf_string *value) {
-    const gguf_key *key = key_find(gguf, name);
-    if (!key || key->type != GAB_GGUF_STRING) return false;
-    *value = key->value.string;
-    return true;
-}
-
-/* Why a require form found nothing. */
-static gab_status require_fail(const gab_gguf *gguf, const char *name, const char *needed, const gab_log *log) {
-    const gguf_key *key = key_find(gguf, name);
-    const char *path = gab_gguf_path(gguf);
-    char value[96] = "", shown[41];
-    if (!key)
-        return gab_fail(log, GAB_ERROR_FORMAT, "%s: key '%s' is missing (%s): convert the model again", path, name,
-                        needed);
-    if (value_types[key->type].is_signed)
-        snprintf(value, sizeof value, " and value %" PRId64, (int64_t)key->value.bits);
-    else if (value_types[key->type].is_integer || key->type == GAB_GGUF_BOOL)
-        snprintf(value, sizeof value, " and value %" PRIu64, key->value.bits);
-    else if (key->type == GAB_GGUF_F32 || key->type == GAB_GGUF_F64)
-        snprintf(value, sizeof value, " and value %g", key->value.number);
-    else if (key->type == GAB_GGUF_STRING) {
-        gab_reader_show(shown, sizeof shown, key->value.string.text);
-        snprintf(value, sizeof value, " and value \"%s\"", shown);
-    } else
-        snprintf(value, sizeof value, " of %" PRIu64 " elements", key->value.array.n);
-    return gab_fail(log, GAB_ERROR_FORMAT, "%s: key '%s' has type %s%s, needed is %s: convert the model again", path,
-                    name, value_types[key->type].name, value, needed);
-}
-
-gab_status gab_gguf_require_u32(const gab_gguf *gguf, const char *key, const gab_log *log, uint32_t *value) {
-    return gab_gguf_get_u32(gguf, key, value) ? GAB_OK
-                                              : require_fail(gguf, key, "an integer from 0 to 4294967295", log);
-}
-
-gab_status gab_gguf_require_f32(const gab_gguf *gguf, const char *key, const gab_log *log, float *value) {
-    return gab_gguf_get_f32(gguf, key, value) ? GAB_OK : require_fail(gguf, key, "a floating-point number", log);
-}
-
-gab_status gab_gguf_require_string(const gab_gguf *gguf, const char *key, const gab_log *log, gab_gguf_string *value) {
-    return gab_gguf_get_string(gguf, key, value) ? GAB_OK : require_fail(gguf, key, "a string", log);
-}
-
-/* The array under a name when its elements are of this type (I32 stands for every integer type). */
-static const void *array_find(const gab_gguf *gguf, const char *name, gab_gguf_type type, uint64_t *n) {
-    const gguf_key *key = key_find(gguf, name);
-    if (!key || key->type != GAB_GGUF_ARRAY) return NULL;
-    const gguf_array *array = &key->value.array;
-    if (type == GAB_GGUF_I32 ? !value_types[array->type].is_integer : array->type != type) return NULL;
-    if (array->items) *n = array->n;
-    return array->items;
-}
-
-bool gab_gguf_get_strings(const gab_gguf *gguf, const char *key, const gab_gguf_string **items, uint64_t *n) {
-    const gab_gguf_string *found = array_find(gguf, key, GAB_GGUF_STRING, n);
-    if (found) *items = found;
-    return found != NULL;
-}
-
-bool gab_gguf_get_f32s(const gab_gguf *gguf, const char *key, const float **items, uint64_t *n) {
-    const float *found = array_find(gguf, key, GAB_GGUF_F32, n);
-    if (found) *items = found;
-    return found != NULL;
-}
-
-bool gab_gguf_get_i32s(const gab_gguf *gguf, const char *key, const int32_t **items, uint64_t *n) {
-    const int32_t *found = array_find(gguf, key, GAB_GGUF_I32, n);
-    if (found) *items = found;
-    return found != NULL;
-}
-
-uint64_t gab_gguf_n_tensor(const gab_gguf *gguf) {
-    return gguf->n_tensor;
-}
-
-const gab_gguf_tensor *gab_gguf_tensor_at(const gab_gguf *gguf, uint64_t i) {
-    return &gguf->tensors[i];
-}
-
-const gab_gguf_tensor *gab_gguf_tensor_find(const gab_gguf *gguf, const char *name) {
-    return index_find(gguf->tensor_index, gguf->n_tensor, name);
 }

@@ -1,7 +1,11 @@
 /*
- * gguf.h - reads the header of a GGUF file (v2, v3): metadata and tensor table. Bytes and names only, no knowledge of
- * models. Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md (little-endian; big-endian files are
- * refused).
+ * gguf.h - what the files of a model hold: metadata and tensors, under the names and in the order that GGUF gives them.
+ * Bytes and names only, no knowledge of models.
+ *
+ * A gab_gguf comes from a GGUF file (v2, v3) or from all the files of one that was split (gguf_split.c), and these
+ * names are the program's own: whatever reads another container (model/folder.h) makes a gab_gguf that says the same
+ * (gguf_make.h). What binds weights or reads metadata sees no difference. Format:
+ * https://github.com/ggml-org/ggml/blob/master/docs/gguf.md (little-endian; big-endian files are refused).
  *
  * Opening checks everything once: magic, version, counts against the file's size, every string and array length, value
  * types, unique keys and tensor names, tensor dimensions (1 to 4, none zero, no overflow), known or unknown type
@@ -35,16 +39,20 @@ typedef enum gab_gguf_type {
 } gab_gguf_type;
 
 typedef struct gab_gguf_tensor {
-    const char *name;   /* zero-terminated */
-    uint32_t n_dim;     /* 1..4 */
-    uint64_t shape[4];  /* GGUF order: shape[0] is the row length (the fastest); unused ones are 1 */
-    uint32_t gguf_type; /* type number in the file */
-    bool known;         /* `type` is valid; unknown types can be listed but not loaded */
+    const char *name;      /* zero-terminated */
+    uint32_t n_dim;        /* 1..4 */
+    uint64_t shape[4];     /* GGUF order: shape[0] is the row length (the fastest); unused ones are 1 */
+    uint32_t gguf_type;    /* type number in a GGUF file */
+    const char *type_name; /* "Q5_K", known or not */
+    bool known;            /* `type` is valid; unknown types can be listed but not loaded */
     gab_dtype type;
     uint64_t n_row;     /* product of shape[1..3] */
-    uint64_t row_bytes; /* 0 when not known */
-    uint64_t offset;    /* from the start of the file */
-    uint64_t bytes;     /* 0 when not known */
+    uint64_t row_bytes; /* of rows as gab_gguf_read_rows gives them; 0 when not known */
+    const gab_file *file;
+    uint64_t offset; /* of the first row, from the start of the file */
+    uint64_t bytes;  /* n_row * row_bytes; 0 when not known */
+    const struct gab_gguf_layout
+        *layout; /* how rows come from the file (gguf_make.h); NULL: they lie there as they are */
 } gab_gguf_tensor;
 
 /* A string in the file's metadata: bytes, any of them, zero-terminated besides. */
@@ -53,14 +61,25 @@ typedef struct gab_gguf_string {
     uint64_t n_byte;
 } gab_gguf_string;
 
+/* Opens a GGUF file; of one that was split (split.count above 1, PREFIX-00001-of-0000N.gguf), whichever part the path
+ * names, all. */
 gab_status gab_gguf_open(const char *path, const gab_log *log, gab_gguf **gguf);
-/* The same for an open file, which goes with the gguf, also when this fails. */
+/* One open file alone, which goes with the gguf, also when this fails. */
 gab_status gab_gguf_open_file(gab_file *file, const gab_log *log, gab_gguf **gguf);
 void gab_gguf_close(gab_gguf **gguf);
 
-const gab_file *gab_gguf_file(const gab_gguf *gguf); /* for reading tensor data */
-const char *gab_gguf_path(const gab_gguf *gguf);
-uint32_t gab_gguf_version(const gab_gguf *gguf);
+const char *gab_gguf_path(const gab_gguf *gguf); /* as it was opened: a file or a folder */
+uint32_t gab_gguf_version(const gab_gguf *gguf); /* of the container; 0: it is not GGUF */
+
+/* The files of the weights, the first one first; i < n_file. */
+uint32_t gab_gguf_n_file(const gab_gguf *gguf);
+const gab_file *gab_gguf_file_at(const gab_gguf *gguf, uint32_t i);
+/* Fails when one of them is no longer what it was when it was opened. */
+gab_status gab_gguf_check_unchanged(const gab_gguf *gguf, const gab_log *log);
+
+/* Rows first..first + n - 1 of a tensor of known type, n * row_bytes bytes. From several threads at once. */
+gab_status gab_gguf_read_rows(const gab_gguf_tensor *tensor, uint64_t first, uint64_t n, void *rows,
+                              const gab_log *log);
 
 /* The keys in file order, for listings; i < n_key. */
 uint64_t gab_gguf_n_key(const gab_gguf *gguf);
@@ -78,7 +97,7 @@ gab_status gab_gguf_require_f32(const gab_gguf *gguf, const char *key, const gab
 gab_status gab_gguf_require_string(const gab_gguf *gguf, const char *key, const gab_log *log, gab_gguf_string *value);
 
 /* Arrays: the element count, or false when missing or of another element type. Strings are owned by the gguf. i32
- * arrays may be stored as any integer type whose values fit. */
+ * arrays may be stored as any integer type whose values fit, or as BOOL. */
 bool gab_gguf_get_strings(const gab_gguf *gguf, const char *key, const gab_gguf_string **items, uint64_t *n);
 bool gab_gguf_get_f32s(const gab_gguf *gguf, const char *key, const float **items, uint64_t *n);
 bool gab_gguf_get_i32s(const gab_gguf *gguf, const char *key, const int32_t **items, uint64_t *n);

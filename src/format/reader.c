@@ -27,6 +27,12 @@ void gab_reader_show(char *out, size_t size, const char *text) {
         if (*out < 32 || *out > 126) *out = '?';
 }
 
+void gab_reader_show_bytes(char *out, size_t size, const char *bytes, size_t n) {
+    size_t length = n < size - 1 ? n : size - 1;
+    for (size_t i = 0; i < length; i++) out[i] = bytes[i] < 32 || bytes[i] > 126 ? '?' : bytes[i];
+    out[length] = 0;
+}
+
 void gab_reader_enter(gab_reader *r, const char *kind, uint64_t number, const char *name) {
     char shown[65];
     if (!name) {

@@ -51,5 +51,7 @@ gab_status gab_reader_text(gab_reader *r, const char *field, uint64_t n, const c
 
 /* Copies text for a message: at most size - 1 bytes, all that is not printable ASCII as '?'. */
 void gab_reader_show(char *out, size_t size, const char *text);
+/* The same for n bytes without a zero behind them. */
+void gab_reader_show_bytes(char *out, size_t size, const char *bytes, size_t n);
 
 #endif

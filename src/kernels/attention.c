@@ -125,15 +125,19 @@ uint64_t gab_attention_pieces_bytes(uint32_t n_row, uint32_t n_head, uint32_t he
 static void record_decode(const gab_kernel_context *context, const gab_attention *op, const gab_attention_args *args) {
     const gab_variant *variant = variant_for(&context->set, GAB_OP_ATTENTION_DECODE, op->kv.head_dim);
     const uint32_t padded = gab_head_dim_padded(op->kv.head_dim), heads = op->n_head / op->kv.n_head_kv;
-    gab_dispatch dispatch = {
-        .pipeline = {.shader = variant->shader,
-                     .n_binding = 5,
-                     .spec = {[GAB_SPEC_HEAD_DIM] = padded, [GAB_SPEC_KV_F16] = op->kv.f16}},
-        .bindings = {context->step, op->q, op->kv.keys, op->kv.values, op->n_piece == 1 ? op->y : op->pieces},
-        .push = args,
-        .push_bytes = sizeof *args,
-        .groups = {0, op->n_piece, context->n_row},
-        .cost = 4.0 * context->n_row * op->n_head * op->kv.head_dim * op->n_piece * GAB_PIECE};
+    gab_dispatch dispatch = {.pipeline = {.shader = variant->shader,
+                                          .n_binding = 6,
+                                          .spec = {[GAB_SPEC_HEAD_DIM] = padded,
+                                                   [GAB_SPEC_KV_F16] = op->kv.f16,
+                                                   [GAB_SPEC_WINDOW] = op->window > 0,
+                                                   [GAB_SPEC_SOFTCAP] = op->softcap > 0,
+                                                   [GAB_SPEC_SINKS] = op->sinks != NULL}},
+                             .bindings = {context->step, op->q, op->kv.keys, op->kv.values,
+                                          op->n_piece == 1 ? op->y : op->pieces, op->sinks ? *op->sinks : op->q},
+                             .push = args,
+                             .push_bytes = sizeof *args,
+                             .groups = {0, op->n_piece, context->n_row},
+                             .cost = 4.0 * context->n_row * op->n_head * op->kv.head_dim * op->n_piece * GAB_PIECE};
     uint32_t *spec = dispatch.pipeline.spec;
     if (variant->lane && !variant->across) {
         spec[GAB_SPEC_LANES] = lane_lanes(&context->set);
@@ -163,17 +167,21 @@ static void record_prefill(const gab_kernel_context *context, const gab_attentio
     const gab_variant *variant = variant_for(set, GAB_OP_ATTENTION_PREFILL, op->kv.head_dim);
     const uint32_t head_dim = op->kv.head_dim, rows = gab_attention_tile_rows(set, head_dim);
     const matrix_plan matrix = plan_matrix(set, variant, head_dim);
-    gab_dispatch dispatch = {.pipeline = {.shader = variant->shader,
-                                          .n_binding = 5,
-                                          .spec = {[GAB_SPEC_LANES] = variant->lanes,
-                                                   [GAB_SPEC_ROWS] = rows,
-                                                   [GAB_SPEC_HEAD_DIM] = gab_head_dim_padded(head_dim),
-                                                   [GAB_SPEC_KV_F16] = op->kv.f16}},
-                             .bindings = {context->step, op->q, op->kv.keys, op->kv.values, op->y},
-                             .push = args,
-                             .push_bytes = sizeof *args,
-                             .groups = {op->n_head, op->n_work, 1},
-                             .cost = 4.0 * context->n_row * op->n_head * head_dim * op->n_piece * GAB_PIECE};
+    gab_dispatch dispatch = {
+        .pipeline = {.shader = variant->shader,
+                     .n_binding = 6,
+                     .spec = {[GAB_SPEC_LANES] = variant->lanes,
+                              [GAB_SPEC_ROWS] = rows,
+                              [GAB_SPEC_HEAD_DIM] = gab_head_dim_padded(head_dim),
+                              [GAB_SPEC_KV_F16] = op->kv.f16,
+                              [GAB_SPEC_WINDOW] = op->window > 0,
+                              [GAB_SPEC_SOFTCAP] = op->softcap > 0,
+                              [GAB_SPEC_SINKS] = op->sinks != NULL}},
+        .bindings = {context->step, op->q, op->kv.keys, op->kv.values, op->y, op->sinks ? *op->sinks : op->q},
+        .push = args,
+        .push_bytes = sizeof *args,
+        .groups = {op->n_head, op->n_work, 1},
+        .cost = 4.0 * context->n_row * op->n_head * head_dim * op->n_piece * GAB_PIECE};
     uint32_t *spec = dispatch.pipeline.spec;
     if (variant->across) {
         spec[GAB_SPEC_LANES] = set->lanes;
@@ -194,6 +202,10 @@ static void record_prefill(const gab_kernel_context *context, const gab_attentio
     gab_record_dispatch(context->recorder, &dispatch);
 }
 
+static float scale_of(const gab_attention *op) {
+    return op->scale > 0 ? op->scale : 1.0f / sqrtf((float)op->kv.head_dim);
+}
+
 void gab_attention_record(const gab_kernel_context *context, const gab_attention *op) {
     const gab_attention_args args = {.n_head = op->n_head,
                                      .n_head_kv = op->kv.n_head_kv,
@@ -201,7 +213,9 @@ void gab_attention_record(const gab_kernel_context *context, const gab_attention
                                      .x_stride = op->q_stride,
                                      .y_stride = op->y_stride,
                                      .n_piece = op->n_piece,
-                                     .scale = 1.0f / sqrtf((float)op->kv.head_dim),
+                                     .scale = scale_of(op),
+                                     .softcap = op->softcap,
+                                     .window = op->window,
                                      .keys_low = (uint32_t)op->kv.keys.address,
                                      .keys_high = (uint32_t)(op->kv.keys.address >> 32),
                                      .values_low = (uint32_t)op->kv.values.address,
@@ -219,27 +233,32 @@ static double kv_element(const uint32_t *words, size_t vector, uint32_t d, bool 
     return value;
 }
 
-void gab_attention_reference(const gab_kv_layer *kv, uint32_t n_head, const float *q, const uint32_t *page_table,
-                             uint32_t position, const uint32_t *keys, const uint32_t *values, double *y) {
+void gab_attention_reference(const gab_attention *op, const float *q, const uint32_t *page_table, uint32_t position,
+                             const float *sinks, const uint32_t *keys, const uint32_t *values, double *y) {
+    const gab_kv_layer *kv = &op->kv;
     const uint32_t head_dim = kv->head_dim, padded = gab_head_dim_padded(head_dim);
+    const uint32_t first = op->window > 0 && position >= op->window ? position + 1 - op->window : 0;
+    const double scale = op->scale > 0 ? (double)op->scale : 1 / sqrt(head_dim);
     const size_t words = kv->f16 ? padded / 2 : padded;
     double *scores = calloc((size_t)position + 1, sizeof *scores);
     if (!scores) return;
-    for (uint32_t h = 0; h < n_head; h++) {
-        const uint32_t kv_head = h / (n_head / kv->n_head_kv);
+    for (uint32_t h = 0; h < op->n_head; h++) {
+        const uint32_t kv_head = h / (op->n_head / kv->n_head_kv);
         double largest = -INFINITY, sum = 0;
-        for (uint32_t t = 0; t <= position; t++) {
+        for (uint32_t t = first; t <= position; t++) {
             size_t at =
                 (((size_t)page_table[t / GAB_PAGE] * kv->n_head_kv + kv_head) * GAB_PAGE + t % GAB_PAGE) * words;
-            scores[t] = 0;
-            for (uint32_t d = 0; d < head_dim; d++) scores[t] += q[h * head_dim + d] * kv_element(keys, at, d, kv->f16);
-            scores[t] /= sqrt(head_dim);
+            double score = 0;
+            for (uint32_t d = 0; d < head_dim; d++) score += q[h * head_dim + d] * kv_element(keys, at, d, kv->f16);
+            score *= scale;
+            scores[t] = op->softcap > 0 ? op->softcap * tanh(score / op->softcap) : score;
             largest = fmax(largest, scores[t]);
         }
-        for (uint32_t t = 0; t <= position; t++) sum += scores[t] = exp(scores[t] - largest);
+        for (uint32_t t = first; t <= position; t++) sum += scores[t] = exp(scores[t] - largest);
+        if (sinks) sum += exp((double)sinks[h] - largest);
         for (uint32_t d = 0; d < head_dim; d++) {
             double value = 0;
-            for (uint32_t t = 0; t <= position; t++) {
+            for (uint32_t t = first; t <= position; t++) {
                 size_t at =
                     (((size_t)page_table[t / GAB_PAGE] * kv->n_head_kv + kv_head) * GAB_PAGE + t % GAB_PAGE) * words;
                 value += scores[t] * kv_element(values, at, d, kv->f16);

@@ -1,5 +1,5 @@
 /*
- * attention.h - softmax(q K' / sqrt(head_dim)) V, causal, over the paged cache (Vaswani et al. 2017; online softmax:
+ * attention.h - softmax(q K' * scale) V, causal, over the paged cache (Vaswani et al. 2017; online softmax:
  * Milakov, Gimelshein 2018). Grouped heads: n_head a multiple of n_head_kv.
  *
  * Plans of up to 8 rows ("decode") treat each row on its own and split its sequence into pieces of GAB_PIECE positions,
@@ -20,9 +20,13 @@ typedef struct gab_attention {
     gab_slice y; /* [n_row][y_stride] floats, [n_head][head_dim] */
     uint32_t q_stride, y_stride;
     uint32_t n_head;
-    uint32_t n_piece; /* decode: pieces of the plan's depth */
-    uint32_t n_work;  /* prefill: tiles the plan holds */
-    gab_slice pieces; /* decode: gab_attention_pieces_bytes */
+    float scale;            /* of scores; 0: 1 / sqrt(head_dim) */
+    float softcap;          /* a score becomes softcap * tanh(score / softcap) (Gemma 2); 0: it stays */
+    uint32_t window;        /* keys that a query sees, its own included (Beltagy et al. 2020); 0: all */
+    const gab_slice *sinks; /* [n_head] floats: a score of each head that takes part in the softmax alone; NULL: none */
+    uint32_t n_piece;       /* decode: pieces of the plan's depth */
+    uint32_t n_work;        /* prefill: tiles the plan holds */
+    gab_slice pieces;       /* decode: gab_attention_pieces_bytes */
 } gab_attention;
 
 /* Rows a step may hold when its deepest sequence has this many positions. Lavapipe ends all loops of an invocation
@@ -42,8 +46,9 @@ uint64_t gab_attention_pieces_bytes(uint32_t n_row, uint32_t n_head, uint32_t he
 /* Records attention and, for decode, a barrier and the merge. */
 void gab_attention_record(const gab_kernel_context *context, const gab_attention *op);
 
-/* One query row of all heads: q [n_head][head_dim]; keys, values: pools in host memory, words as on the device. */
-void gab_attention_reference(const gab_kv_layer *kv, uint32_t n_head, const float *q, const uint32_t *page_table,
-                             uint32_t position, const uint32_t *keys, const uint32_t *values, double *y);
+/* One query row of all heads: q [n_head][head_dim]; sinks [n_head] or NULL; keys, values: pools in host memory, words
+ * as on the device. Of op: kv (without its pools), n_head, scale, softcap, window. */
+void gab_attention_reference(const gab_attention *op, const float *q, const uint32_t *page_table, uint32_t position,
+                             const float *sinks, const uint32_t *keys, const uint32_t *values, double *y);
 
 #endif

@@ -4,16 +4,20 @@
 
 void gab_attention_merge_record(const gab_kernel_context *context, const gab_attention *op) {
     const uint32_t lanes = context->set.lanes;
-    const gab_attention_args args = {
-        .n_head = op->n_head, .head_dim = op->kv.head_dim, .y_stride = op->y_stride, .n_piece = op->n_piece};
-    const gab_dispatch dispatch = {
-        .pipeline = {.shader = GAB_SHADER_ATTENTION_MERGE,
-                     .n_binding = 3,
-                     .spec = {[GAB_SPEC_LANES] = lanes, [GAB_SPEC_HEAD_DIM] = gab_head_dim_padded(op->kv.head_dim)}},
-        .bindings = {context->step, op->pieces, op->y},
-        .push = &args,
-        .push_bytes = sizeof args,
-        .groups = {(op->n_head * op->kv.head_dim + lanes - 1) / lanes, context->n_row, 1}};
+    const gab_attention_args args = {.n_head = op->n_head,
+                                     .head_dim = op->kv.head_dim,
+                                     .y_stride = op->y_stride,
+                                     .n_piece = op->n_piece,
+                                     .window = op->window};
+    const gab_dispatch dispatch = {.pipeline = {.shader = GAB_SHADER_ATTENTION_MERGE,
+                                                .n_binding = 4,
+                                                .spec = {[GAB_SPEC_LANES] = lanes,
+                                                         [GAB_SPEC_HEAD_DIM] = gab_head_dim_padded(op->kv.head_dim),
+                                                         [GAB_SPEC_SINKS] = op->sinks != NULL}},
+                                   .bindings = {context->step, op->pieces, op->y, op->sinks ? *op->sinks : op->pieces},
+                                   .push = &args,
+                                   .push_bytes = sizeof args,
+                                   .groups = {op->n_head, context->n_row, 1}};
     gab_record_dispatch(context->recorder, &dispatch);
 }
 

@@ -14,7 +14,9 @@ void gab_gather_record(const gab_kernel_context *context, const gab_gather *op) 
                                       .n_row = shard->n_row,
                                       .index_kind = op->index_kind,
                                       .add = op->add,
-                                      .y_stride = op->y_stride};
+                                      .y_stride = op->y_stride,
+                                      .y_first = op->y_first,
+                                      .factor = op->factor > 0 ? op->factor : 1};
         const gab_dispatch dispatch = {
             .pipeline = {.shader = gab_shader_of_type(GAB_SHADER_GATHER_F32, table->type),
                          .n_binding = 5,

@@ -10,9 +10,11 @@ typedef struct gab_gather {
     const gab_weight *table;
     uint32_t index_kind; /* GAB_INDEX_* */
     bool add;            /* to what y holds */
+    float factor;        /* of the rows; 0: 1 */
     gab_slice sampled;   /* words by slot: the token sampled last */
     gab_slice y;         /* [n_row][y_stride] floats */
     uint32_t y_stride;
+    uint32_t y_first; /* floats from the start of a row of y, a multiple of 4 */
 } gab_gather;
 
 void gab_gather_record(const gab_kernel_context *context, const gab_gather *op);

@@ -4,6 +4,10 @@ uint32_t gab_shard_scale_offset(gab_dtype type, uint32_t n_col, uint32_t n_row) 
     return gab_dtype_get(type)->n_plane > 1 ? (uint32_t)(n_row * gab_dtype_plane_row_bytes(type, 0, n_col) / 4) : 0;
 }
 
+uint32_t gab_weight_rows(const gab_weight *weight) {
+    return weight->n_expert ? weight->n_row / weight->n_expert : weight->n_row;
+}
+
 uint32_t gab_weight_n_part(const gab_weight *weight) {
     return (uint32_t)(gab_dtype_plane_row_bytes(weight->type, 0, weight->n_col) / 16);
 }

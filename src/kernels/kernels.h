@@ -17,16 +17,21 @@ typedef struct gab_shard {
     uint32_t scale_offset; /* words from the start of the slice to plane 1; 0 without one */
 } gab_shard;
 
-/* A weight matrix [n_row][n_col] on the device. */
+/* A weight matrix [n_row][n_col] on the device; of experts, one below the other, and shards of
+ * whole ones or of rows of one. */
 typedef struct gab_weight {
     gab_dtype type;
     uint32_t n_col, n_row;
+    uint32_t n_expert; /* 0: no experts */
     uint32_t n_shard;
     gab_shard *shards;
 } gab_weight;
 
 /* Words from the start of a shard of n_row rows to its plane 1; 0 without one. */
 uint32_t gab_shard_scale_offset(gab_dtype type, uint32_t n_col, uint32_t n_row);
+
+/* Rows of the whole, or of one expert. */
+uint32_t gab_weight_rows(const gab_weight *weight);
 
 /* 16-byte parts a row of plane 0, counted in weights of the type; the last may be padded with zeros. */
 uint32_t gab_weight_n_part(const gab_weight *weight);

@@ -18,10 +18,11 @@ const gab_variant gab_matvec_variants[] = {
 };
 const uint32_t gab_matvec_n_variant = sizeof gab_matvec_variants / sizeof *gab_matvec_variants;
 
-void gab_matvec_record(const gab_kernel_context *context, const gab_matmul *op) {
+void gab_matvec_record(const gab_kernel_context *context, const gab_matmul *op, const gab_weight *weight,
+                       uint32_t y_first) {
     const uint32_t n_col = gab_matmul_columns(context, op);
-    const gab_variant *variant = gab_variant_of(&context->set, GAB_OP_MATVEC + op->weight->type);
+    const gab_variant *variant = gab_variant_of(&context->set, GAB_OP_MATVEC + weight->type);
     uint32_t i = 0;
-    while (1u << i < n_col) i++;
-    gab_matmul_record_shards(context, op, variant, variant->rows[i], 1u << i);
+    while (!op->experts && 1u << i < n_col) i++;
+    gab_matmul_record_shards(context, op, weight, y_first, variant, variant->rows[i], 1u << i);
 }

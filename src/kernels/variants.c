@@ -42,9 +42,10 @@ void gab_operation_name(gab_operation operation, char *name, size_t size) {
 
 const gab_variant *gab_variants(gab_operation operation, uint32_t *n) {
     const uint32_t g = group_of(operation);
-    const bool quantized = groups[g].n > 1 && gab_dtype_get((gab_dtype)(operation - groups[g].first))->block_size > 1;
+    const gab_dtype type = (gab_dtype)(operation - groups[g].first);
     *n = *groups[g].n_variant;
-    while (!quantized && groups[g].variants[*n - 1].quantized) (*n)--;
+    for (const gab_variant *last; last = &groups[g].variants[*n - 1], last->quantized; (*n)--)
+        if (gab_shaders[gab_shader_of_type(last->shader, type)].bytes > 0) break;
     return groups[g].variants;
 }
 

@@ -6,17 +6,30 @@
 
 /* Shapes: Radford et al., "Language Models are Unsupervised Multitask Learners" (2019), table 2; Brown et al.,
  * "Language Models are Few-Shot Learners" (2020), table 2.1, where two rows contradict their own width = heads * head
- * size: 24 heads of 128 in a width of 2048 are taken as 16, and a width of 5140 as 40 heads of 128. */
+ * size: 24 heads of 128 in a width of 2048 are taken as 16, and a width of 5140 as 40 heads of 128; the configuration
+ * on the model card of Llama 3.2 1B (2024); Grattafiori et al., "The Llama 3 Herd of Models" (2024), table 3, with the
+ * 131072 positions of version 3.1; Jiang et al., "Mixtral of Experts" (2024), table 1. Llama's stretching of slow
+ * rotations, which costs nothing, is left out. */
 typedef struct preset {
     const char *name;
-    uint32_t n_layer, n_embd, n_head, n_ctx;
+    uint32_t n_layer, n_embd, n_head, n_head_kv, n_ff, n_vocab, n_ctx;
+    float rope_base; /* 0: GPT's, with learned positions; else Llama's */
+    bool tied;       /* the head is the embedding */
+    uint32_t n_expert, n_used;
 } preset;
 
 static const preset presets[] = {
-    {"gpt2-124m", 12, 768, 12, 1024},  {"gpt2-1.5b", 48, 1600, 25, 1024}, {"gpt3-1.3b", 24, 2048, 16, 2048},
-    {"gpt3-6.7b", 32, 4096, 32, 2048}, {"gpt3-13b", 40, 5120, 40, 2048},  {"gpt3-175b", 96, 12288, 96, 2048},
+    {"gpt2-124m", 12, 768, 12, 12, 3072, 50257, 1024, 0, true, 0, 0},
+    {"gpt2-1.5b", 48, 1600, 25, 25, 6400, 50257, 1024, 0, true, 0, 0},
+    {"gpt3-1.3b", 24, 2048, 16, 16, 8192, 50257, 2048, 0, true, 0, 0},
+    {"gpt3-6.7b", 32, 4096, 32, 32, 16384, 50257, 2048, 0, true, 0, 0},
+    {"gpt3-13b", 40, 5120, 40, 40, 20480, 50257, 2048, 0, true, 0, 0},
+    {"gpt3-175b", 96, 12288, 96, 96, 49152, 50257, 2048, 0, true, 0, 0},
+    {"llama-1b", 16, 2048, 32, 8, 8192, 128256, 131072, 5e5f, true, 0, 0},
+    {"llama-8b", 32, 4096, 32, 8, 14336, 128256, 131072, 5e5f, false, 0, 0},
+    {"mixtral-8x7b", 32, 4096, 32, 8, 14336, 32000, 32768, 1e6f, false, 8, 2},
 };
-enum { N_PRESET = sizeof presets / sizeof *presets, N_VOCAB = 50257 };
+enum { N_PRESET = sizeof presets / sizeof *presets };
 
 static const char prefix[] = "synth:";
 
@@ -24,25 +37,28 @@ static const char prefix[] = "synth:";
 
 /* What a tensor's bytes are made of: units of an f16 scale, where there is one, and words of 64 bits, all random under
  * a mask above a base. Masks and bases are chosen so that zero is the mean and 0.02 about the standard deviation, as in
- * an untrained GPT-2: magnitudes from 2^-7 to 2^-5; quants of all values (a Q8_0 has odd ones, so that there is no
+ * an untrained model: magnitudes from 2^-7 to 2^-5; quants of all values (a Q8_0 has odd ones, so that there is no
  * -128) times scales of either sign. */
 typedef struct random_unit {
     uint32_t bytes;
     uint32_t n_word;
     uint16_t scale_mask, scale_base; /* 0: no scale */
     uint64_t mask, base;
+    uint64_t head[2]; /* 0, or what stands before: of a Q4_K the scales, 2^-8, and minimums, 7.5 times as much */
 } random_unit;
 
-enum { UNIT_BYTES_MAX = 64 };
+enum { UNIT_BYTES_MAX = 144 };
 
 static const random_unit matrix_units[GAB_DTYPE_COUNT] = {
-    [GAB_DTYPE_F32] = {64, 8, 0, 0, 0x80ffffff80ffffff, 0x3c0000003c000000},
-    [GAB_DTYPE_F16] = {64, 8, 0, 0, 0x87ff87ff87ff87ff, 0x2000200020002000},
-    [GAB_DTYPE_Q8_0] = {34, 4, 0x80ff, 0x0c00, UINT64_MAX, 0x0101010101010101}, /* 2^-12 * 74 */
-    [GAB_DTYPE_Q4_0] = {18, 2, 0x80ff, 0x1c00, UINT64_MAX, 0},                  /* 2^-8 * 4.6 */
+    /* of the types that there are synthetic models in */
+    [GAB_DTYPE_F32] = {64, 8, 0, 0, 0x80ffffff80ffffff, 0x3c0000003c000000, {0}},
+    [GAB_DTYPE_F16] = {64, 8, 0, 0, 0x87ff87ff87ff87ff, 0x2000200020002000, {0}},
+    [GAB_DTYPE_Q8_0] = {34, 4, 0x80ff, 0x0c00, UINT64_MAX, 0x0101010101010101, {0}}, /* 2^-12 * 74 */
+    [GAB_DTYPE_Q4_0] = {18, 2, 0x80ff, 0x1c00, UINT64_MAX, 0, {0}},                  /* 2^-8 * 4.6 */
+    [GAB_DTYPE_Q4_K] = {144, 16, 0, 0, UINT64_MAX, 0, {0xa0a0a0a013800800, 0x00000000a0a0a0a0}},
 };
-/* f32 from 1 to 1 + 2^-4: weights of a LayerNorm. */
-static const random_unit norm_unit = {64, 8, 0, 0, 0x0007ffff0007ffff, 0x3f8000003f800000};
+/* f32 from 1 to 1 + 2^-4: weights of a norm. */
+static const random_unit norm_unit = {64, 8, 0, 0, 0x0007ffff0007ffff, 0x3f8000003f800000, {0}};
 
 /* Random number `counter` of the sequence: splitmix64 (Steele, Lea, Flood 2014), which can be entered anywhere. */
 static uint64_t random_word(uint64_t counter) {
@@ -60,6 +76,10 @@ static void make_unit(const random_unit *u, uint64_t place, unsigned char *out) 
         memcpy(out, &scale, sizeof scale);
         out += sizeof scale;
     }
+    if (u->head[0]) {
+        memcpy(out, u->head, sizeof u->head);
+        out += sizeof u->head;
+    }
     for (uint32_t i = 0; i < u->n_word; i++) {
         const uint64_t word = (random_word(place + i) & u->mask) | u->base;
         memcpy(out + i * sizeof word, &word, sizeof word);
@@ -73,14 +93,14 @@ typedef struct synth_tensor {
     const random_unit *unit;
 } synth_tensor;
 
-enum { LAYER_TENSORS = 12, OTHER_TENSORS = 4, ALIGNMENT = 32 };
+enum { ALIGNMENT = 32 };
 
 typedef struct synth {
     unsigned char *header;
-    uint64_t n_header, header_size;
+    uint64_t n_header, header_size, n_key;
     bool out_of_memory;
     uint64_t n_data;
-    uint32_t n_tensor, n_tensor_max;
+    uint32_t n_tensor;
     synth_tensor *tensors; /* by offset; what pads a tensor is made as a part of it */
 } synth;
 
@@ -161,6 +181,7 @@ static void put_text(synth *s, const char *text) {
 }
 
 static void put_key(synth *s, const char *name, gab_gguf_type type) {
+    s->n_key++;
     put_text(s, name);
     put_u32(s, type);
 }
@@ -171,42 +192,44 @@ static void put_array(synth *s, const char *name, gab_gguf_type type, uint64_t n
     put_u64(s, n);
 }
 
-static void put_tensor(synth *s, const char *name, gab_dtype type, const random_unit *unit, uint64_t n_col,
-                       uint64_t n_row) {
+/* A tensor, or one of each layer: a vector of n_col, a matrix, or where there are experts so many matrices. */
+typedef struct part {
+    const char *name;
+    const random_unit *unit;         /* of what is f32 whatever the type; NULL: of the type */
+    uint64_t n_col, n_row, n_expert; /* 1: not a dimension */
+} part;
+
+/* Rows that do not divide into the type's blocks are Q4_0. */
+static void put_part(synth *s, const part *p, const char *name, gab_dtype type) {
+    const uint64_t shape[] = {p->n_col, p->n_row, p->n_expert};
+    const uint32_t n_dim = p->n_expert > 1 ? 3 : p->n_row > 1 ? 2 : 1;
+    if (p->unit) type = GAB_DTYPE_F32;
+    if (p->n_col % gab_dtype_get(type)->block_size != 0) type = GAB_DTYPE_Q4_0;
     const gab_dtype_info *info = gab_dtype_get(type);
-    const bool is_vector = n_row == 1;
     put_text(s, name);
-    put_u32(s, is_vector ? 1 : 2);
-    put_u64(s, n_col);
-    if (!is_vector) put_u64(s, n_row);
+    put_u32(s, n_dim);
+    for (uint32_t i = 0; i < n_dim; i++) put_u64(s, shape[i]);
     put_u32(s, info->gguf_id);
     put_u64(s, s->n_data);
-    s->tensors[s->n_tensor++] = (synth_tensor){s->n_data, unit};
-    s->n_data += n_col / info->block_size * info->block_bytes * n_row;
+    s->tensors[s->n_tensor++] = (synth_tensor){s->n_data, p->unit ? p->unit : &matrix_units[type]};
+    s->n_data += p->n_col / info->block_size * info->block_bytes * p->n_row * p->n_expert;
     s->n_data = (s->n_data + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
 }
 
-static void put_matrix(synth *s, const char *name, gab_dtype type, uint64_t n_row, uint64_t n_col) {
-    put_tensor(s, name, type, &matrix_units[type], n_col, n_row);
-}
+/* ---- vocabulary and metadata ---- */
 
-static void put_vector(synth *s, const char *name, const random_unit *unit, uint64_t n) {
-    put_tensor(s, name, GAB_DTYPE_F32, unit, n, 1);
-}
-
-/* ---- GPT-2's metadata, vocabulary and tensors ---- */
-
-/* The 256 bytes in GPT-2's spelling (text/bpe.h), words of three syllables, and the end of the text. */
-static void put_vocabulary(synth *s) {
+/* The 256 bytes in GPT-2's spelling (text/bpe.h), words of three syllables, and the end of the text: of a model of any
+ * family, for no text is to be told from another. */
+static void put_vocabulary(synth *s, uint32_t n_vocab) {
     char text[16] = "\xc4\xa0"; /* U+0120, a space; then three syllables */
-    put_array(s, "tokenizer.ggml.tokens", GAB_GGUF_STRING, N_VOCAB);
+    put_array(s, "tokenizer.ggml.tokens", GAB_GGUF_STRING, n_vocab);
     for (unsigned byte = 0, next = 256; byte < 256; byte++) {
         const bool printable = (byte > 32 && byte < 127) || (byte > 160 && byte != 173);
         const unsigned code = printable ? byte : next++;
         const char two[] = {(char)(0xc0 | code >> 6), (char)(0x80 | (code & 0x3f)), 0}, one[] = {(char)code, 0};
         put_text(s, code < 0x80 ? one : two);
     }
-    for (uint32_t i = 0; i < N_VOCAB - 257; i++) {
+    for (uint32_t i = 0; i < n_vocab - 257; i++) {
         static const char consonants[] = "bcdfghjklmnprstvwxyz", vowels[] = "aeiou";
         for (uint32_t digits = i, k = 0; k < 3; k++, digits /= 100) {
             text[2 + 2 * k] = consonants[digits % 20];
@@ -218,71 +241,143 @@ static void put_vocabulary(synth *s) {
     put_array(s, "tokenizer.ggml.merges", GAB_GGUF_STRING, 0);
 }
 
+static void put_number(synth *s, const char *architecture, const char *name, gab_gguf_type type, const void *value) {
+    char key[96];
+    snprintf(key, sizeof key, "%s.%s", architecture, name);
+    put_key(s, key, type);
+    put(s, value, 4);
+}
+
+/* Ahead of it, "GGUF", the version, and the numbers of tensors and keys. */
 static void put_metadata(synth *s, const preset *p, gab_dtype type) {
+    const bool llama = p->rope_base > 0;
+    const char *architecture = llama ? "llama" : "gpt2";
     const float epsilon = 1e-5f;
-    char name[64];
+    const uint32_t end = p->n_vocab - 1;
+    char name[96];
     snprintf(name, sizeof name, "%s in %s, random weights", p->name, gab_dtype_get(type)->name);
     const struct {
         const char *key, *value;
-    } texts[] = {{"general.architecture", "gpt2"},
+    } texts[] = {{"general.architecture", architecture},
                  {"general.name", name},
                  {"tokenizer.ggml.model", "gpt2"},
                  {"tokenizer.ggml.pre", "gpt-2"}};
     const struct {
         const char *key;
-        uint32_t value;
-    } numbers[] = {{"gpt2.context_length", p->n_ctx},           {"gpt2.embedding_length", p->n_embd},
-                   {"gpt2.feed_forward_length", 4 * p->n_embd}, {"gpt2.block_count", p->n_layer},
-                   {"gpt2.attention.head_count", p->n_head},    {"tokenizer.ggml.bos_token_id", N_VOCAB - 1},
-                   {"tokenizer.ggml.eos_token_id", N_VOCAB - 1}};
-    enum { N_TEXT = sizeof texts / sizeof *texts, N_NUMBER = sizeof numbers / sizeof *numbers };
-    put(s, "GGUF", 4);
-    put_u32(s, 3);
-    put_u64(s, s->n_tensor_max);
-    put_u64(s, N_TEXT + N_NUMBER + 3); /* epsilon, tokens, merges */
-    for (size_t i = 0; i < N_TEXT; i++) {
+        uint32_t value; /* 0: it has none */
+    } numbers[] = {{"context_length", p->n_ctx},        {"embedding_length", p->n_embd},
+                   {"feed_forward_length", p->n_ff},    {"block_count", p->n_layer},
+                   {"attention.head_count", p->n_head}, {"attention.head_count_kv", p->n_head_kv},
+                   {"expert_count", p->n_expert},       {"expert_used_count", p->n_used}};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         put_key(s, texts[i].key, GAB_GGUF_STRING);
         put_text(s, texts[i].value);
     }
-    for (size_t i = 0; i < N_NUMBER; i++) {
-        put_key(s, numbers[i].key, GAB_GGUF_U32);
-        put_u32(s, numbers[i].value);
-    }
-    put_key(s, "gpt2.attention.layer_norm_epsilon", GAB_GGUF_F32);
-    put(s, &epsilon, sizeof epsilon);
-    put_vocabulary(s);
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        if (numbers[i].value > 0) put_number(s, architecture, numbers[i].key, GAB_GGUF_U32, &numbers[i].value);
+    put_number(s, architecture, llama ? "attention.layer_norm_rms_epsilon" : "attention.layer_norm_epsilon",
+               GAB_GGUF_F32, &epsilon);
+    if (llama) put_number(s, architecture, "rope.freq_base", GAB_GGUF_F32, &p->rope_base);
+    put_vocabulary(s, p->n_vocab);
+    put_number(s, "tokenizer.ggml", "bos_token_id", GAB_GGUF_U32, &end);
+    put_number(s, "tokenizer.ggml", "eos_token_id", GAB_GGUF_U32, &end);
 }
 
-/* Names, shapes and types as llama.cpp writes GPT-2: vectors and positions are always f32, the head is the embedding.
- */
+/* ---- tensors: names, shapes and types as llama.cpp writes them; what is small is f32 ---- */
+
+enum { PARTS_MAX = 16 };
+
+static const random_unit *const small = &matrix_units[GAB_DTYPE_F32];
+
+typedef struct part_list {
+    part parts[PARTS_MAX];
+    uint32_t n;
+} part_list;
+
+static void add_vector(part_list *list, const char *name, const random_unit *unit, uint64_t n) {
+    list->parts[list->n++] = (part){name, unit, n, 1, 1};
+}
+
+static void add_matrix(part_list *list, const char *name, uint64_t n_row, uint64_t n_col) {
+    list->parts[list->n++] = (part){name, NULL, n_col, n_row, 1};
+}
+
+static void add_experts(part_list *list, const char *name, uint64_t n_expert, uint64_t n_row, uint64_t n_col) {
+    list->parts[list->n++] = (part){name, NULL, n_col, n_row, n_expert};
+}
+
+static void gpt_parts(const preset *p, part_list *once, part_list *layer) {
+    const uint64_t C = p->n_embd, F = p->n_ff;
+    add_matrix(once, "token_embd.weight", p->n_vocab, C);
+    once->parts[once->n++] = (part){"position_embd.weight", small, C, p->n_ctx, 1};
+    add_vector(once, "output_norm.weight", &norm_unit, C);
+    add_vector(once, "output_norm.bias", small, C);
+    add_vector(layer, "attn_norm.weight", &norm_unit, C);
+    add_vector(layer, "attn_norm.bias", small, C);
+    add_matrix(layer, "attn_qkv.weight", 3 * C, C);
+    add_vector(layer, "attn_qkv.bias", small, 3 * C);
+    add_matrix(layer, "attn_output.weight", C, C);
+    add_vector(layer, "attn_output.bias", small, C);
+    add_vector(layer, "ffn_norm.weight", &norm_unit, C);
+    add_vector(layer, "ffn_norm.bias", small, C);
+    add_matrix(layer, "ffn_up.weight", F, C);
+    add_vector(layer, "ffn_up.bias", small, F);
+    add_matrix(layer, "ffn_down.weight", C, F);
+    add_vector(layer, "ffn_down.bias", small, C);
+}
+
+static void llama_parts(const preset *p, part_list *once, part_list *layer) {
+    const uint64_t C = p->n_embd, F = p->n_ff, E = p->n_expert, K = C / p->n_head * p->n_head_kv;
+    add_matrix(once, "token_embd.weight", p->n_vocab, C);
+    if (!p->tied) add_matrix(once, "output.weight", p->n_vocab, C);
+    add_vector(once, "output_norm.weight", &norm_unit, C);
+    add_vector(layer, "attn_norm.weight", &norm_unit, C);
+    add_matrix(layer, "attn_q.weight", C, C);
+    add_matrix(layer, "attn_k.weight", K, C);
+    add_matrix(layer, "attn_v.weight", K, C);
+    add_matrix(layer, "attn_output.weight", C, C);
+    add_vector(layer, "ffn_norm.weight", &norm_unit, C);
+    if (E > 0) {
+        layer->parts[layer->n++] = (part){"ffn_gate_inp.weight", small, C, E, 1};
+        add_experts(layer, "ffn_gate_exps.weight", E, F, C);
+        add_experts(layer, "ffn_up_exps.weight", E, F, C);
+        add_experts(layer, "ffn_down_exps.weight", E, C, F);
+    } else {
+        add_matrix(layer, "ffn_gate.weight", F, C);
+        add_matrix(layer, "ffn_up.weight", F, C);
+        add_matrix(layer, "ffn_down.weight", C, F);
+    }
+}
+
 static void put_tensors(synth *s, const preset *p, gab_dtype type) {
-    const uint64_t C = p->n_embd;
-    const random_unit *small = &matrix_units[GAB_DTYPE_F32];
-    const struct {
-        const char *name;
-        const random_unit *unit; /* of a vector; NULL: a matrix */
-        uint64_t n_row, n_col;
-    } parts[LAYER_TENSORS] = {
-        {"attn_norm.weight", &norm_unit, 1, C}, {"attn_norm.bias", small, 1, C},
-        {"attn_qkv.weight", NULL, 3 * C, C},    {"attn_qkv.bias", small, 1, 3 * C},
-        {"attn_output.weight", NULL, C, C},     {"attn_output.bias", small, 1, C},
-        {"ffn_norm.weight", &norm_unit, 1, C},  {"ffn_norm.bias", small, 1, C},
-        {"ffn_up.weight", NULL, 4 * C, C},      {"ffn_up.bias", small, 1, 4 * C},
-        {"ffn_down.weight", NULL, C, 4 * C},    {"ffn_down.bias", small, 1, C},
-    };
-    put_matrix(s, "token_embd.weight", type, N_VOCAB, C);
-    put_matrix(s, "position_embd.weight", GAB_DTYPE_F32, p->n_ctx, C);
-    put_vector(s, "output_norm.weight", &norm_unit, C);
-    put_vector(s, "output_norm.bias", small, C);
+    part_list once = {.n = 0}, of_layer = {.n = 0};
+    if (p->rope_base > 0)
+        llama_parts(p, &once, &of_layer);
+    else
+        gpt_parts(p, &once, &of_layer);
+    for (uint32_t i = 0; i < once.n; i++) put_part(s, &once.parts[i], once.parts[i].name, type);
     for (uint32_t layer = 0; layer < p->n_layer; layer++)
-        for (size_t i = 0; i < LAYER_TENSORS; i++) {
+        for (uint32_t i = 0; i < of_layer.n; i++) {
             char name[64];
-            snprintf(name, sizeof name, "blk.%u.%s", layer, parts[i].name);
-            if (parts[i].unit)
-                put_vector(s, name, parts[i].unit, parts[i].n_col);
-            else
-                put_matrix(s, name, type, parts[i].n_row, parts[i].n_col);
+            snprintf(name, sizeof name, "blk.%u.%s", layer, of_layer.parts[i].name);
+            put_part(s, &of_layer.parts[i], name, type);
         }
+}
+
+/* The header's counts are known when all is written. */
+static void put_file(synth *s, const preset *p, gab_dtype type) {
+    static const char zeros[ALIGNMENT];
+    const uint64_t counts_at = 8;
+    put(s, "GGUF", 4);
+    put_u32(s, 3);
+    put_u64(s, 0);
+    put_u64(s, 0);
+    put_metadata(s, p, type);
+    put_tensors(s, p, type);
+    put(s, zeros, (ALIGNMENT - s->n_header % ALIGNMENT) % ALIGNMENT);
+    if (s->out_of_memory) return;
+    const uint64_t counts[] = {s->n_tensor, s->n_key};
+    memcpy(s->header + counts_at, counts, sizeof counts);
 }
 
 /* ---- opening ---- */
@@ -298,27 +393,44 @@ static bool is_word(const char *text, size_t n, const char *word) {
     return true;
 }
 
-static gab_status parse(const char *name, const gab_log *log, const preset **found, gab_dtype *type) {
+/* A whole number of up to six digits; 0: it is none. */
+static uint32_t count_of(const char *text) {
+    const size_t n = strlen(text);
+    return n > 0 && n <= 6 && strspn(text, "0123456789") == n ? (uint32_t)strtoul(text, NULL, 10) : 0;
+}
+
+/* "PRESET[:TYPE[:POSITIONS]]" */
+static gab_status parse(const char *name, const gab_log *log, preset *out, gab_dtype *type) {
     const char *words = name + strlen(prefix), *type_name = strchr(words, ':');
+    const char *positions = type_name ? strchr(type_name + 1, ':') : NULL;
     const size_t n = type_name ? (size_t)(type_name - words) : strlen(words);
+    const size_t n_type = !type_name ? 0 : positions ? (size_t)(positions - type_name - 1) : strlen(type_name + 1);
+    const preset *found = NULL;
     bool type_ok = !type_name;
     char all[256] = "", types[64] = "";
-    *found = NULL;
     *type = GAB_DTYPE_F16;
     for (size_t i = 0, at = 0; i < N_PRESET; i++) {
-        if (is_word(words, n, presets[i].name)) *found = &presets[i];
+        if (is_word(words, n, presets[i].name)) found = &presets[i];
         at += (size_t)snprintf(all + at, sizeof all - at, "%s%s", i ? ", " : "", presets[i].name);
     }
     for (size_t i = 0, at = 0; i < GAB_DTYPE_COUNT; i++) {
         const char *known = gab_dtype_get((gab_dtype)i)->name;
-        if (type_name && is_word(type_name + 1, strlen(type_name + 1), known)) *type = (gab_dtype)i, type_ok = true;
+        if (matrix_units[i].bytes == 0) continue;
+        if (type_name && is_word(type_name + 1, n_type, known)) *type = (gab_dtype)i, type_ok = true;
         at += (size_t)snprintf(types + at, sizeof types - at, "%s%s", i ? ", " : "", known);
     }
-    if (*found && type_ok) return GAB_OK;
-    return gab_fail(log, GAB_ERROR_ARGUMENT,
-                    "'%.64s' has no known %s: it is synth:PRESET or synth:PRESET:TYPE, where PRESET is one of %s, and "
-                    "TYPE one of %s (without it: F16)",
-                    name, *found ? "type" : "preset", all, types);
+    if (found) *out = *found;
+    if (found && positions) out->n_ctx = count_of(positions + 1);
+    if (found && type_ok && out->n_ctx > 0) return GAB_OK;
+    return gab_fail(
+        log, GAB_ERROR_ARGUMENT,
+        "'%.64s' has no known %s: it is synth:PRESET, synth:PRESET:TYPE or synth:PRESET:TYPE:POSITIONS, where "
+        "PRESET is one of %s, TYPE one of %s (without it: F16), and POSITIONS at most 999999",
+        name,
+        !found    ? "preset"
+        : type_ok ? "number of positions"
+                  : "type",
+        all, types);
 }
 
 bool gab_synth_is_name(const char *model_path) {
@@ -326,20 +438,14 @@ bool gab_synth_is_name(const char *model_path) {
 }
 
 gab_status gab_synth_open(const char *name, const gab_log *log, gab_gguf **gguf) {
-    const preset *p;
+    preset p = {0};
     gab_dtype type;
     gab_file *file = NULL;
     GAB_TRY(parse(name, log, &p, &type));
     synth *s = calloc(1, sizeof *s);
     if (!s) return gab_fail(log, GAB_ERROR_HOST_MEMORY, "out of host memory opening %s", name);
-    s->n_tensor_max = OTHER_TENSORS + LAYER_TENSORS * p->n_layer;
-    s->tensors = calloc(s->n_tensor_max, sizeof *s->tensors);
-    if (s->tensors) {
-        static const char zeros[ALIGNMENT];
-        put_metadata(s, p, type);
-        put_tensors(s, p, type);
-        put(s, zeros, (ALIGNMENT - s->n_header % ALIGNMENT) % ALIGNMENT);
-    }
+    s->tensors = calloc(PARTS_MAX * (p.n_layer + 1), sizeof *s->tensors);
+    if (s->tensors) put_file(s, &p, type);
     if (!s->tensors || s->out_of_memory) {
         synth_destroy(s);
         return gab_fail(log, GAB_ERROR_HOST_MEMORY, "out of host memory opening %s", name);

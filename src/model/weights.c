@@ -1,13 +1,14 @@
-#include "model/weights.h"
-
+/*
+ * weights.c - the second half of weights.h: places what bind.c has bound, reads, repacks and uploads it.
+ */
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/threads.h"
+#include "model/binding.h"
 #include "tensor/quant.h"
 
 enum {
@@ -16,103 +17,23 @@ enum {
     STAGING_BYTES = 16 * 1024 * 1024, /* of the staging buffer */
 };
 
-struct gab_binding {
-    const gab_gguf_tensor *tensor;
-    gab_weight *weight; /* a matrix, or */
-    gab_slice *vector;  /* a vector */
-    gab_weight as;      /* how it lies on the device: for a vector, one row of f32 */
-    gab_binding *next;
-};
-
-/* ---- binding ---- */
-
-static void bind_fail(gab_binder *b, gab_status status) {
-    if (b->status == GAB_OK) b->status = status;
-}
-
-static gab_binding *bind(gab_binder *b, uint64_t n_row, uint64_t n_col, const char *format, va_list args) {
-    char name[128];
-    const char *path = gab_gguf_path(b->gguf);
-    if (b->status != GAB_OK) return NULL;
-    vsnprintf(name, sizeof name, format, args);
-    const gab_gguf_tensor *t = gab_gguf_tensor_find(b->gguf, name);
-    if (!t) {
-        bind_fail(b,
-                  gab_fail(b->log, GAB_ERROR_FORMAT,
-                           "%s has no tensor '%s', which its architecture needs: the file is incomplete; download or "
-                           "convert it again",
-                           path, name));
-        return NULL;
+/* Which source row i comes from, or of a vector element i, and in *row its number in the tensor. */
+static uint32_t source_of(const gab_binding *binding, uint64_t i, uint64_t *row) {
+    uint32_t s = 0;
+    if (binding->in_turn) {
+        s = (uint32_t)(i % binding->n_source);
+        i /= binding->n_source;
+    } else {
+        while (i >= binding->sources[s].n) i -= binding->sources[s++].n;
     }
-    if (!t->known) {
-        char types[128] = "";
-        for (int i = 0, at = 0; i < GAB_DTYPE_COUNT; i++)
-            at += snprintf(types + at, sizeof types - (size_t)at, "%s%s", i ? ", " : "",
-                           gab_dtype_get((gab_dtype)i)->name);
-        const char *type = gab_dtype_gguf_name(t->gguf_type);
-        bind_fail(b, gab_fail(b->log, GAB_ERROR_UNSUPPORTED,
-                              "%s: tensor '%s' is of type %s (%" PRIu32 "), which is not supported: use a file in %s",
-                              path, name, type ? type : "unknown", t->gguf_type, types));
-        return NULL;
+    const gab_source *from = &binding->sources[s];
+    if (from->n_turn) {
+        const uint64_t d = i % from->head_dim;
+        if (d < 2ull * from->n_turn) i += d / 2 + d % 2 * from->n_turn - d;
     }
-    if (t->shape[0] != n_col || t->n_row != n_row) {
-        bind_fail(b, gab_fail(b->log, GAB_ERROR_FORMAT,
-                              "%s: tensor '%s' has %" PRIu64 " rows of %" PRIu64 ", its metadata ask for %" PRIu64
-                              " rows of %" PRIu64 ": the file is damaged or of another architecture",
-                              path, name, t->n_row, t->shape[0], n_row, n_col));
-        return NULL;
-    }
-    if (n_row > INT32_MAX || n_col > INT32_MAX) {
-        bind_fail(b, gab_fail(b->log, GAB_ERROR_UNSUPPORTED, "%s: tensor '%s' is larger than 2^31 - 1 rows or columns",
-                              path, name));
-        return NULL;
-    }
-    gab_binding *binding = gab_arena_alloc(&b->arena, 1, sizeof *binding);
-    if (!binding) {
-        bind_fail(b, gab_fail(b->log, GAB_ERROR_HOST_MEMORY, "out of host memory binding weights"));
-        return NULL;
-    }
-    binding->tensor = t;
-    binding->as = (gab_weight){.type = t->type, .n_row = (uint32_t)n_row, .n_col = (uint32_t)n_col};
-    if (b->last)
-        b->last->next = binding;
-    else
-        b->first = binding;
-    b->last = binding;
-    return binding;
-}
-
-void gab_bind_matrix(gab_binder *b, gab_weight *weight, uint64_t n_row, uint64_t n_col, const char *name, ...) {
-    va_list args;
-    va_start(args, name);
-    gab_binding *binding = bind(b, n_row, n_col, name, args);
-    va_end(args);
-    if (!binding) return;
-    binding->weight = weight;
-}
-
-void gab_bind_vector(gab_binder *b, gab_slice *vector, uint64_t n, const char *name, ...) {
-    va_list args;
-    va_start(args, name);
-    gab_binding *binding = bind(b, 1, n, name, args);
-    va_end(args);
-    if (!binding) return;
-    binding->vector = vector;
-    binding->as.type = GAB_DTYPE_F32;
-}
-
-void gab_binder_free(gab_binder *b) {
-    gab_arena_free(&b->arena);
-    b->first = b->last = NULL;
-}
-
-const gab_weight *gab_binder_next_matrix(const gab_binder *b, const gab_binding **at, gab_weight *as) {
-    const gab_binding *binding = *at ? (*at)->next : b->first;
-    while (binding && !binding->weight) binding = binding->next;
-    *at = binding;
-    if (!binding) return NULL;
-    *as = binding->as;
-    return binding->weight;
+    if (from->run_step) i = i / from->run * from->run_step + i % from->run;
+    *row = from->first + i;
+    return s;
 }
 
 static uint64_t align_up(uint64_t n, uint64_t to) {
@@ -157,19 +78,27 @@ static gab_status place_tensor(gab_binder *b, gab_weights *w, gab_binding *bindi
                                uint64_t slab_bytes, slab_plan *slabs) {
     gab_weight *as = &binding->as;
     const uint64_t row_bytes = gab_dtype_planes_row_bytes(as->type, as->n_col);
-    const uint64_t rows = shard_bytes / row_bytes;
+    uint64_t rows = shard_bytes / row_bytes, span = as->n_row; /* a span is cut like another */
+    if (as->n_expert && rows >= gab_weight_rows(as)) {
+        rows -= rows % gab_weight_rows(as); /* whole experts */
+    } else {
+        if (as->n_expert) span = gab_weight_rows(as); /* parts of one */
+        if (rows > 1) rows -= rows % 2;               /* kernels may store pairs of rows */
+    }
     if (rows == 0)
         return gab_fail(b->log, GAB_ERROR_DEVICE_MEMORY,
                         "tensor '%s' has rows of %" PRIu64 " bytes, one binding of %s sees %" PRIu64,
-                        binding->tensor->name, row_bytes, w->vk->info.name, shard_bytes);
-    as->n_shard = (uint32_t)((as->n_row + rows - 1) / rows);
+                        binding->sources[0].tensor->name, row_bytes, w->vk->info.name, shard_bytes);
+    const uint32_t n_a_span = (uint32_t)((span + rows - 1) / rows);
+    as->n_shard = (uint32_t)(as->n_row / span) * n_a_span;
     as->shards = gab_arena_alloc(&w->arena, as->n_shard, sizeof *as->shards);
     if (!as->shards) return gab_fail(b->log, GAB_ERROR_HOST_MEMORY, "out of host memory for the weights' table");
     for (uint32_t i = 0; i < as->n_shard; i++) {
         gab_shard *shard = &as->shards[i];
         uint32_t slab;
-        shard->first_row = (uint32_t)(i * rows);
-        shard->n_row = as->n_row - shard->first_row < rows ? as->n_row - shard->first_row : (uint32_t)rows;
+        const uint64_t in_span = i % n_a_span * rows;
+        shard->first_row = (uint32_t)(i / n_a_span * span + in_span);
+        shard->n_row = (uint32_t)(span - in_span < rows ? span - in_span : rows);
         shard->scale_offset = gab_shard_scale_offset(as->type, as->n_col, shard->n_row);
         if (!place(slabs, shard->n_row * row_bytes, slab_bytes, &slab, &shard->slice.offset))
             return gab_fail(b->log, GAB_ERROR_HOST_MEMORY, "out of host memory for the weights' table");
@@ -213,6 +142,14 @@ error:
 
 /* ---- reading, repacking, uploading ---- */
 
+/* Bytes that are read for a row; for a vector, all of it. */
+static uint64_t file_row_bytes(const gab_binding *binding) {
+    uint64_t bytes = 0;
+    if (binding->weight) return binding->sources[0].tensor->row_bytes;
+    for (uint32_t s = 0; s < binding->n_source; s++) bytes += binding->sources[s].tensor->bytes;
+    return bytes;
+}
+
 /* Some rows of a shard. */
 typedef struct load_job {
     const gab_binding *binding;
@@ -241,37 +178,78 @@ static uint64_t plane_offset(const load_job *job, uint32_t p) {
     return before + job->first_row * gab_dtype_plane_row_bytes(as->type, p, as->n_col);
 }
 
-/* As f32, with the padding. */
-static void load_vector(gab_dtype type, const void *row, uint64_t n, char *plane) {
-    const uint64_t used = n * sizeof(float);
-    gab_dequantize_row(type, row, n, (float *)(void *)plane);
-    memset(plane + used, 0, gab_dtype_plane_row_bytes(GAB_DTYPE_F32, 0, n) - used);
+/* The rows of each source that a job needs, and a few between them: rows of one head at most. */
+typedef struct job_rows {
+    char *bytes[GAB_PART_MAX];
+    uint64_t first[GAB_PART_MAX], last[GAB_PART_MAX];
+} job_rows;
+
+static gab_status read_rows(const loader *l, const load_job *job, job_rows *rows) {
+    const gab_binding *binding = job->binding;
+    const bool vector = binding->vector != NULL;
+    for (uint32_t s = 0; s < GAB_PART_MAX; s++) rows->first[s] = UINT64_MAX;
+    for (uint32_t i = 0; !vector && i < job->n_row; i++) {
+        uint64_t row;
+        const uint32_t s = source_of(binding, (uint64_t)job->shard->first_row + job->first_row + i, &row);
+        if (row < rows->first[s]) rows->first[s] = row;
+        if (row > rows->last[s]) rows->last[s] = row;
+    }
+    for (uint32_t s = 0; s < binding->n_source; s++) {
+        const gab_gguf_tensor *t = binding->sources[s].tensor;
+        if (vector) rows->first[s] = 0, rows->last[s] = t->n_row - 1;
+        if (rows->first[s] == UINT64_MAX) continue;
+        const uint64_t n = rows->last[s] - rows->first[s] + 1;
+        rows->bytes[s] = malloc(n * t->row_bytes);
+        if (!rows->bytes[s])
+            return gab_fail(l->binder->log, GAB_ERROR_HOST_MEMORY, "out of host memory reading '%s'", t->name);
+        GAB_TRY(gab_gguf_read_rows(t, rows->first[s], n, rows->bytes[s], l->binder->log));
+    }
+    return GAB_OK;
 }
 
-static gab_status load_rows(loader *l, const load_job *job) {
-    const gab_gguf_tensor *t = job->binding->tensor;
-    const gab_weight *as = &job->binding->as;
+/* As f32, with the padding. */
+static gab_status fill_vector(const loader *l, const gab_binding *binding, const job_rows *rows, float *plane) {
+    const uint32_t n = binding->as.n_col;
+    float *values[GAB_PART_MAX] = {0};
+    bool full = false;
+    for (uint32_t s = 0; s < binding->n_source && !full; s++) {
+        const gab_gguf_tensor *t = binding->sources[s].tensor;
+        const uint64_t n_value = t->n_row * t->shape[0];
+        values[s] = malloc(n_value * sizeof *values[s]);
+        full = !values[s];
+        if (!full) gab_dequantize_row(t->type, rows->bytes[s], n_value, values[s]);
+    }
+    memset(plane, 0, gab_dtype_plane_row_bytes(GAB_DTYPE_F32, 0, n));
+    for (uint32_t i = 0; i < n && !full; i++) {
+        uint64_t at;
+        const uint32_t s = source_of(binding, i, &at);
+        plane[i] = values[s][at];
+    }
+    for (uint32_t s = 0; s < binding->n_source; s++) free(values[s]);
+    return full ? gab_fail(l->binder->log, GAB_ERROR_HOST_MEMORY, "out of host memory for a vector") : GAB_OK;
+}
+
+static gab_status load_rows(const loader *l, const load_job *job) {
+    const gab_binding *binding = job->binding;
+    const gab_weight *as = &binding->as;
     const uint32_t n_plane = gab_dtype_get(as->type)->n_plane;
-    const uint64_t row_bytes = t->row_bytes;
-    const uint64_t first = job->shard->first_row + job->first_row;
     char *planes[GAB_PLANE_MAX] = {0};
-    char *rows = malloc(row_bytes * job->n_row);
-    if (!rows) return gab_fail(l->binder->log, GAB_ERROR_HOST_MEMORY, "out of host memory reading '%s'", t->name);
-    gab_status status = gab_file_read_at(gab_gguf_file(l->binder->gguf), t->offset + first * row_bytes, rows,
-                                         row_bytes * job->n_row, l->binder->log);
+    job_rows rows = {0};
+    gab_status status = read_rows(l, job, &rows);
     uint64_t staged = job->staging_offset;
     for (uint32_t p = 0; p < n_plane; p++) {
         planes[p] = l->staging ? l->staging + staged : (char *)job->shard->slice.mapped + plane_offset(job, p);
         staged += job->n_row * gab_dtype_plane_row_bytes(as->type, p, as->n_col);
     }
-    for (uint32_t r = 0; status == GAB_OK && r < job->n_row; r++) {
-        if (job->binding->vector)
-            load_vector(t->type, rows, as->n_col, planes[0]);
-        else
-            gab_dtype_split_row(as->type, as->n_col, rows + r * row_bytes, (void *const *)planes);
+    if (status == GAB_OK && binding->vector) status = fill_vector(l, binding, &rows, (float *)(void *)planes[0]);
+    for (uint32_t r = 0; status == GAB_OK && !binding->vector && r < job->n_row; r++) {
+        uint64_t row;
+        const uint32_t s = source_of(binding, (uint64_t)job->shard->first_row + job->first_row + r, &row);
+        const char *from = rows.bytes[s] + (row - rows.first[s]) * binding->sources[s].tensor->row_bytes;
+        gab_dtype_split_row(as->type, as->n_col, from, (void *const *)planes);
         for (uint32_t p = 0; p < n_plane; p++) planes[p] += gab_dtype_plane_row_bytes(as->type, p, as->n_col);
     }
-    free(rows);
+    for (uint32_t s = 0; s < GAB_PART_MAX; s++) free(rows.bytes[s]);
     return status;
 }
 
@@ -287,7 +265,7 @@ static bool load_one(void *user, size_t i) {
         snprintf(l->message, sizeof l->message, "%s", gab_last_error());
         l->status = (int)status;
     }
-    l->done += l->jobs[i].n_row * l->jobs[i].binding->tensor->row_bytes;
+    l->done += l->jobs[i].n_row * file_row_bytes(l->jobs[i].binding);
     if (pthread_equal(pthread_self(), l->caller)) report(l);
     pthread_mutex_unlock(&l->lock);
     return status == GAB_OK;
@@ -306,8 +284,9 @@ static gab_status make_jobs(gab_binder *b, load_job **out, size_t *n_out, uint64
     load_job *jobs = NULL;
     *total = 0;
     for (const gab_binding *i = b->first; i; i = i->next) {
-        uint64_t row_bytes = i->tensor->row_bytes;
-        uint32_t step = row_bytes >= JOB_BYTES ? 1 : (uint32_t)(JOB_BYTES / row_bytes);
+        const uint64_t row_bytes = file_row_bytes(i);
+        uint32_t step = (uint32_t)(JOB_BYTES / (row_bytes + 1));
+        if (step == 0) step = 1;
         *total += row_bytes * i->as.n_row;
         for (uint32_t s = 0; s < i->as.n_shard; s++)
             for (uint32_t r = 0; r < i->as.shards[s].n_row; r += step) {
@@ -383,7 +362,7 @@ gab_status gab_weights_load(gab_binder *b, gab_vk *vk, const gab_load_options *o
     pthread_mutex_destroy(&l.lock);
     if (status == GAB_OK) report(&l);
     free(jobs);
-    return status == GAB_OK ? gab_file_check_unchanged(gab_gguf_file(b->gguf), b->log) : status;
+    return status == GAB_OK ? gab_gguf_check_unchanged(b->gguf, b->log) : status;
 }
 
 void gab_weights_destroy(gab_weights *w) {

@@ -9,7 +9,7 @@
 #include "plan/tune_cache.h"
 
 /* Raise it when proving or timing changes so that what is in caches should be measured again. */
-enum { METHOD_VERSION = 1 };
+enum { METHOD_VERSION = 2 };
 
 enum { CANDIDATE_MAX = 64 };
 
@@ -46,7 +46,7 @@ typedef struct contest {
     const gab_workload *workload;
     const gab_variant *variants;
     bool lane; /* the family of the rule's choice */
-    char operation[64], shape_class[64];
+    char operation[64], shape_class[128];
     uint32_t order[CANDIDATE_MAX], n; /* indices of variants, as they are tried */
     size_t first_result;              /* in the report, in the same order */
     gab_timing_ground ground;

@@ -11,7 +11,7 @@ static const uint32_t out_sizes[] = {0, 1, 2, 4, 8, GAB_OUT_MAX};
 
 enum { PRIMARIES_A_LAYER = 32 }; /* at most, on average */
 
-enum { SCRATCH_COUNT = sizeof(gab_scratch) / sizeof(gab_slice) };
+enum { SCRATCH_COUNT = sizeof(gab_scratch) / sizeof(gab_slice), NONE = GAB_SLICE_ALIGN /* bytes that are not used */ };
 
 static uint32_t n_piece_of(uint32_t depth) {
     return (depth + GAB_PIECE - 1) / GAB_PIECE;
@@ -19,12 +19,22 @@ static uint32_t n_piece_of(uint32_t depth) {
 
 static void scratch_bytes(const gab_plan_sizes *s, uint64_t bytes[SCRATCH_COUNT]) {
     const uint64_t rows = GAB_ROW_MAX * sizeof(float), outs = GAB_OUT_MAX * sizeof(float);
+    const uint64_t pairs = rows * s->n_used;
+    const uint32_t n_hidden = s->n_ff > s->n_input ? s->n_ff : s->n_input;
     const uint64_t sizes[SCRATCH_COUNT] = {
         rows * gab_row_stride(s->n_embd),
         rows * gab_row_stride(s->n_embd),
         rows * gab_row_stride(s->n_qkv),
         rows * gab_row_stride(s->n_head * s->head_dim),
-        rows * gab_row_stride(s->n_ff),
+        rows * gab_row_stride(s->n_up ? s->n_up : 1),
+        rows * gab_row_stride(n_hidden ? n_hidden : 1),
+        s->n_used ? rows * gab_row_stride(s->n_expert) : NONE,
+        s->n_used ? sizeof(gab_route) : NONE,
+        s->n_used ? pairs * gab_row_stride(2 * s->n_ff_expert) : NONE,
+        s->n_used ? pairs * gab_row_stride(s->n_ff_expert) : NONE,
+        s->n_used ? pairs * gab_row_stride(s->n_embd) : NONE,
+        s->n_input ? rows * gab_row_stride((s->n_layer + 1) * s->n_input) : NONE,
+        s->n_input ? rows * gab_row_stride(s->n_layer * s->n_input) : NONE,
         gab_attention_pieces_bytes(8, s->n_head, s->head_dim, n_piece_of(s->context)),
         outs * gab_row_stride(s->n_embd),
         outs * gab_row_stride(s->n_vocab),
@@ -101,6 +111,12 @@ static uint32_t at_least(const uint32_t *sizes, size_t n, uint32_t wanted) {
     return sizes[i];
 }
 
+uint32_t gab_plan_tile_rows(const gab_plans *plans) {
+    const uint32_t largest = gab_attention_tile_rows(&plans->set, plans->sizes.head_dim);
+    const uint32_t least = gab_attention_tile_rows(&plans->set, plans->sizes.head_dim_least);
+    return largest < least ? largest : least;
+}
+
 gab_plan_shape gab_plan_shape_for(const gab_plans *plans, uint32_t n_row, uint32_t n_out, uint32_t depth, bool logits) {
     gab_plan_shape shape = {.n_row = at_least(row_sizes, sizeof row_sizes / sizeof *row_sizes, n_row),
                             .n_out = at_least(out_sizes, sizeof out_sizes / sizeof *out_sizes, n_out),
@@ -162,15 +178,11 @@ static void record_next(gab_recorder *r) {
     }
 }
 
-/* The whole plan into `list`, or with list NULL only the pipelines it needs. */
-static gab_status record(gab_plans *plans, const gab_plan_shape *shape, uint32_t parity, gab_command_list *list) {
-    gab_recorder recorder = {.vk = plans->vk,
-                             .list = list,
-                             .piece_cost = plans->piece_ms * plans->cost_per_ms,
-                             .primary_cost = plans->submit_budget_ms * plans->cost_per_ms,
-                             .n_primary_kept = plans->sizes.n_layer + 2};
-    const uint32_t tile = gab_attention_tile_rows(&plans->set, plans->sizes.head_dim);
-    const gab_forward f = {.kernels = {.recorder = &recorder,
+/* The whole plan; *layer: what is being recorded. */
+static void record_all(gab_plans *plans, const gab_plan_shape *shape, uint32_t parity, gab_recorder *recorder,
+                       uint32_t *layer) {
+    const uint32_t tile = gab_plan_tile_rows(plans);
+    const gab_forward f = {.kernels = {.recorder = recorder,
                                        .set = plans->set,
                                        .step = gab_buffer_all(&plans->steps[parity]),
                                        .n_row = shape->n_row,
@@ -180,17 +192,49 @@ static gab_status record(gab_plans *plans, const gab_plan_shape *shape, uint32_t
                            .sampled = gab_buffer_all(&plans->sampled),
                            .n_piece = n_piece_of(shape->depth),
                            .n_work = shape->n_row <= 8 ? 0 : shape->n_row / tile + GAB_SLOT_MAX};
-    gab_record_open(&recorder);
+    *layer = 0;
+    gab_record_open(recorder);
     record_mailbox(plans, shape, &f, parity);
     if (shape->n_row > 0) plans->pass.embed(plans->pass.model, &f);
     for (uint32_t i = 0; shape->n_row > 0 && i < plans->sizes.n_layer; i++) {
-        record_next(&recorder);
+        *layer = i + 1;
+        record_next(recorder);
         plans->pass.layer(plans->pass.model, &f, i);
     }
-    record_next(&recorder);
+    *layer = plans->sizes.n_layer + 1;
+    record_next(recorder);
     if (shape->n_out > 0) record_outputs(plans, shape, &f, parity);
-    gab_record_host_barrier(&recorder);
-    gab_record_close(&recorder);
+    gab_record_host_barrier(recorder);
+    gab_record_close(recorder);
+}
+
+/* Into `list`, or with list NULL only the pipelines that are needed. */
+static gab_status record(gab_plans *plans, const gab_plan_shape *shape, uint32_t parity, gab_command_list *list) {
+    gab_recorder recorder = {.vk = plans->vk,
+                             .list = list,
+                             .piece_cost = plans->piece_ms * plans->cost_per_ms,
+                             .primary_cost = plans->submit_budget_ms * plans->cost_per_ms,
+                             .n_primary_kept = plans->sizes.n_layer + 2};
+    uint32_t layer;
+    record_all(plans, shape, parity, &recorder, &layer);
+    return recorder.status;
+}
+
+typedef struct visit {
+    gab_plan_visit_fn fn;
+    void *user;
+    uint32_t layer;
+} visit;
+
+static void visit_dispatch(void *user, const gab_dispatch *dispatch) {
+    const visit *v = user;
+    v->fn(v->user, dispatch, v->layer);
+}
+
+gab_status gab_plan_visit(gab_plans *plans, const gab_plan_shape *shape, gab_plan_visit_fn fn, void *user) {
+    visit v = {.fn = fn, .user = user};
+    gab_recorder recorder = {.vk = plans->vk, .tell = visit_dispatch, .tell_user = &v};
+    record_all(plans, shape, 0, &recorder, &v.layer);
     return recorder.status;
 }
 

@@ -31,22 +31,35 @@ typedef struct gab_plan_shape {
 
 /* Sizes of the activations, from the model. */
 typedef struct gab_plan_sizes {
-    uint32_t n_embd, n_qkv, n_ff, n_vocab; /* floats a row; n_qkv: queries, keys and values together */
-    uint32_t n_layer, n_head, n_head_kv, head_dim;
+    uint32_t n_embd, n_qkv, n_ff, n_vocab;         /* floats a row; n_qkv: queries, keys and values together */
+    uint32_t n_up;                                 /* gates and what they gate together; 0: there are none */
+    uint32_t n_expert, n_used;                     /* experts of a layer, and of them a row's; 0: there are none */
+    uint32_t n_ff_expert;                          /* floats a row of one */
+    uint32_t n_layer, n_head, n_head_kv, head_dim; /* of layers that differ, the largest */
+    uint32_t head_dim_least;
+    uint32_t n_input; /* floats a row of what a layer gets of its token; 0: nothing */
     uint32_t context; /* positions a session can hold */
 } gab_plan_sizes;
 
 /* Activations, shared by all plans: rows of gab_row_stride(n) floats. */
 typedef struct gab_scratch {
-    gab_slice x;          /* [GAB_ROW_MAX][n_embd] the residual stream */
-    gab_slice normed;     /* [GAB_ROW_MAX][n_embd] */
-    gab_slice qkv;        /* [GAB_ROW_MAX][n_qkv] */
-    gab_slice attended;   /* [GAB_ROW_MAX][n_head * head_dim] */
-    gab_slice hidden;     /* [GAB_ROW_MAX][n_ff] */
-    gab_slice pieces;     /* split attention */
-    gab_slice out_normed; /* [GAB_OUT_MAX][n_embd] of the output rows */
-    gab_slice logits;     /* [GAB_OUT_MAX][n_vocab] */
-    gab_slice sample;     /* scratch of the sampler */
+    gab_slice x;           /* [GAB_ROW_MAX][n_embd] the residual stream */
+    gab_slice normed;      /* [GAB_ROW_MAX][n_embd] */
+    gab_slice qkv;         /* [GAB_ROW_MAX][n_qkv] */
+    gab_slice attended;    /* [GAB_ROW_MAX][n_head * head_dim] */
+    gab_slice up;          /* [GAB_ROW_MAX][n_up] */
+    gab_slice hidden;      /* [GAB_ROW_MAX][n_ff], or [n_input] */
+    gab_slice router;      /* [GAB_ROW_MAX][n_expert] */
+    gab_slice route;       /* a gab_route */
+    gab_slice pair_up;     /* [GAB_ROW_MAX * n_used][2 n_ff_expert] */
+    gab_slice pair_hidden; /* [GAB_ROW_MAX * n_used][n_ff_expert] */
+    gab_slice pair_out;    /* [GAB_ROW_MAX * n_used][n_embd] */
+    gab_slice inputs;      /* [GAB_ROW_MAX][n_input, of a gate; n_input, of layer 0; of layer 1; ...] */
+    gab_slice projected;   /* [GAB_ROW_MAX][n_layer * n_input] */
+    gab_slice pieces;      /* split attention */
+    gab_slice out_normed;  /* [GAB_OUT_MAX][n_embd] of the output rows */
+    gab_slice logits;      /* [GAB_OUT_MAX][n_vocab] */
+    gab_slice sample;      /* scratch of the sampler */
 } gab_scratch;
 
 /* What a model's functions get. */
@@ -83,7 +96,7 @@ typedef struct gab_plans {
     gab_kv_cache *kv;
     uint32_t table_stride; /* pages a slot in the page tables */
     gab_buffer steps[2], mailboxes[2], readbacks[2];
-    gab_buffer sampled, scratch_buffers[9], logits_readback;
+    gab_buffer sampled, scratch_buffers[17], logits_readback;
     gab_scratch scratch;
     gab_plan *first;
     double submit_budget_ms; /* a submit is not planned to run longer */
@@ -100,6 +113,9 @@ gab_status gab_plans_create(gab_vk *vk, const gab_kernel_set *set, const gab_pla
                             const gab_forward_pass *pass, gab_kv_cache *kv, double submit_budget_ms, gab_plans *plans);
 void gab_plans_destroy(gab_plans *plans);
 
+/* Rows of a tile of the attention's work list: as many as fit the heads of all layers. */
+uint32_t gab_plan_tile_rows(const gab_plans *plans);
+
 /* The smallest shape that holds a step. depth: largest position of its rows, plus 1. */
 gab_plan_shape gab_plan_shape_for(const gab_plans *plans, uint32_t n_row, uint32_t n_out, uint32_t depth, bool logits);
 
@@ -111,6 +127,11 @@ gab_status gab_plan_get(gab_plans *plans, const gab_plan_shape *shape, gab_plan 
 
 /* Records a plan and runs it once on an empty step: some drivers finish compiling only then. */
 gab_status gab_plan_prepare(gab_plans *plans, const gab_plan_shape *shape);
+
+/* What a plan of a shape records, one dispatch after the other, without recording it; layer: 0 the embedding, from 1 on
+ * the layers, then the head. The dispatch and what it points to live as long as the call. */
+typedef void (*gab_plan_visit_fn)(void *user, const gab_dispatch *dispatch, uint32_t layer);
+gab_status gab_plan_visit(gab_plans *plans, const gab_plan_shape *shape, gab_plan_visit_fn fn, void *user);
 
 /* Forgets all recorded plans: after the KV cache's buffers have changed. */
 void gab_plans_forget(gab_plans *plans);

@@ -60,11 +60,9 @@ static gab_status make_weights(gab_vk *vk, gab_timing_ground *g) {
     for (uint32_t p = 0; p < info->n_plane; p++) plane_row[p] = (size_t)gab_dtype_plane_row_bytes(type, p, w->n_col);
     gab_status status = gab_buffer_create(vk, GAB_MEMORY_DEVICE, g->copy_bytes * g->n_copy, "tuning", &g->weights);
     if (status != GAB_OK) return status;
-    float *row = malloc(w->n_col * sizeof *row);
     unsigned char *blocks = malloc((size_t)row_bytes), *planes = calloc((size_t)g->copy_bytes, 1);
-    if (row && blocks && planes) {
-        for (uint32_t k = 0; k < w->n_col; k++) row[k] = gab_selftest_number(&random);
-        gab_quantize_row(type, row, w->n_col, blocks);
+    if (blocks && planes) {
+        gab_random_row(type, w->n_col, &random, blocks);
         for (uint32_t r = 0; r < g->n_row; r++) {
             void *to[GAB_PLANE_MAX] = {planes + r * plane_row[0], planes + g->n_row * plane_row[0] + r * plane_row[1]};
             if (r == 0) gab_dtype_split_row(type, w->n_col, blocks, to);
@@ -75,7 +73,6 @@ static gab_status make_weights(gab_vk *vk, gab_timing_ground *g) {
     } else {
         status = gab_fail(&vk->log, GAB_ERROR_HOST_MEMORY, "out of host memory for tuning");
     }
-    free(row);
     free(blocks);
     free(planes);
     for (uint32_t i = 1; status == GAB_OK && i < g->n_copy; i++)
@@ -197,6 +194,7 @@ static void record_attention(const gab_kernel_context *context, const gab_timing
                               .q_stride = stride,
                               .y_stride = stride,
                               .n_head = w->n_head,
+                              .softcap = w->softcap,
                               .n_piece = (g->depth + GAB_PIECE - 1) / GAB_PIECE,
                               .n_work = n_work,
                               .pieces = gab_buffer_all(&g->pieces)};

@@ -15,17 +15,24 @@ typedef struct gab_workload {
     uint64_t bytes;        /* of all weights that the operation reads in a step */
     /* attention */
     uint32_t n_head, n_head_kv, head_dim;
-    uint32_t depth; /* positions */
+    uint32_t other_n_head_kv, other_head_dim; /* of layers of another kind; 0: there are none */
+    uint32_t window;                          /* of some layers; 0: of none */
+    float softcap;                            /* of scores; 0: none */
+    bool sinks;                               /* heads have one */
+    uint32_t depth;                           /* positions */
     bool kv_f16;
 } gab_workload;
 
-enum { GAB_WORKLOAD_KEYS_MAX = 16 };
+enum { GAB_WORKLOAD_KEYS_MAX = 32 };
 
 bool gab_workload_is_attention(const gab_workload *workload);
 gab_dtype gab_workload_type(const gab_workload *workload); /* of the weights */
 
 /* Rows of the step that the operation is timed with. */
 uint32_t gab_workload_rows(const gab_workload *workload, const gab_vk *vk);
+
+/* The same attention on the heads of the layers of another kind. */
+gab_workload gab_workload_other(const gab_workload *workload);
 
 /* "4096x1024": measurements for one matrix count for all of the same order of size; "12/12 heads of 64, f16". */
 void gab_workload_class(const gab_workload *workload, char *text, size_t size);

@@ -215,7 +215,7 @@ static void fill_out(const gab_batch_part *part, uint32_t row, gab_step_out *out
 void gab_batch_fill(gab_engine *e, const gab_batch *b, uint32_t parity) {
     uint32_t *tables;
     gab_step *m = gab_plan_mailbox(&e->plans, parity, &tables);
-    const uint32_t tile = gab_attention_tile_rows(&e->plans.set, e->plans.sizes.head_dim);
+    const uint32_t tile = gab_plan_tile_rows(&e->plans);
     uint32_t row = 0;
     m->n_row = b->n_row;
     m->n_out = b->n_out;

@@ -6,8 +6,9 @@
 #include <string.h>
 
 #include "base/time.h"
+#include "text/chat.h"
 
-enum { SESSION_MAX = GAB_SLOT_MAX, CONTEXT_MAX = 1 << 20 };
+enum { SESSION_MAX = GAB_SLOT_MAX };
 
 gab_engine_options gab_engine_options_default(void) {
     const char *tune = getenv("GABBRO_TUNE");
@@ -34,12 +35,12 @@ static memory_plan plan_memory(const gab_engine *e, uint32_t context) {
     const gab_plan_sizes sizes = gab_model_sizes(e->model, context);
     memory_plan plan = {.weights = gab_model_weight_bytes(e->model),
                         .activations = gab_plans_bytes(&sizes),
-                        .page = gab_kv_page_bytes(c->n_layer, c->n_head_kv, c->head_dim, f16),
+                        .page = gab_kv_page_bytes(c->kv, c->n_layer, f16),
                         .available = gab_vk_memory_free(e->vk),
                         .pages_a_session = (context + GAB_PAGE - 1) / GAB_PAGE};
     uint64_t fixed = plan.weights + plan.activations;
     uint64_t fitting = plan.available > fixed ? (plan.available - fixed) / plan.page : 0;
-    uint64_t limit = gab_kv_page_limit(e->vk, c->n_head_kv, c->head_dim, f16);
+    uint64_t limit = gab_kv_page_limit(e->vk, c->kv, c->n_layer, f16);
     uint64_t wanted = (uint64_t)plan.pages_a_session * e->options.n_session;
     if (fitting > limit) fitting = limit;
     plan.n_page_max = (uint32_t)(wanted < fitting ? wanted : fitting);
@@ -52,14 +53,19 @@ static const char *narrower_types(const gab_model *model) {
     return bits > 9 ? " or one quantized to Q8_0 or Q4_0" : bits > 5 ? " or one quantized to Q4_0" : "";
 }
 
+gab_status gab_context_wanted(uint32_t asked, const gab_model_config *c, const char *path, const gab_log *log,
+                              uint32_t *context) {
+    *context = asked ? asked : c->n_ctx < GAB_CONTEXT_MAX ? c->n_ctx : GAB_CONTEXT_MAX;
+    if (*context <= c->n_ctx) return GAB_OK;
+    return gab_fail(log, GAB_ERROR_ARGUMENT, "a context of %u is more than the %u positions that %s was trained for",
+                    *context, c->n_ctx, path);
+}
+
 /* Settles engine->info.context, or says what would fit. */
 static gab_status choose_context(gab_engine *e, memory_plan *plan) {
     const gab_model_config *c = &e->model->config;
-    uint32_t context = e->options.context ? e->options.context : c->n_ctx;
-    if (context > c->n_ctx)
-        return gab_fail(&e->log, GAB_ERROR_ARGUMENT,
-                        "a context of %u is more than the %u positions that %s was trained for", context, c->n_ctx,
-                        e->model_path);
+    uint32_t context;
+    GAB_TRY(gab_context_wanted(e->options.context, c, e->model_path, &e->log, &context));
     *plan = plan_memory(e, context);
     if (plan->n_page_max < plan->pages_a_session && e->options.context == 0) {
         while (plan->n_page_max < plan->pages_a_session && context > GAB_PAGE) {
@@ -100,12 +106,41 @@ gab_status gab_engine_choose_context(gab_engine *e) {
 
 /* Every token of the vocabulary must have a row in the model. */
 static gab_status check_vocabulary(gab_engine *e) {
-    uint32_t n = gab_tokenizer_n_vocab(e->tokenizer);
+    uint32_t n = e->tokenizer ? gab_tokenizer_n_vocab(e->tokenizer) : 0;
     if (n > e->model->config.n_vocab)
         return gab_fail(&e->log, GAB_ERROR_FORMAT,
                         "%s: tokenizer.ggml.tokens holds %u tokens, token_embd.weight only %u rows", e->model_path, n,
                         e->model->config.n_vocab);
     return GAB_OK;
+}
+
+gab_status gab_engine_open_file(const char *path, const char *quantize, const gab_log *log, gab_gguf **gguf) {
+    GAB_TRY(gab_model_gguf_open(path, log, gguf));
+    gab_status status = quantize ? gab_model_quantize(*gguf, quantize, log) : GAB_OK;
+    if (status != GAB_OK) gab_gguf_close(gguf);
+    return status;
+}
+
+/* The vocabulary of a folder is in files of its own. */
+static gab_status read_tokenizer(gab_engine *e, const gab_log *log) {
+    return gab_gguf_version(e->gguf) > 0 ? gab_tokenizer_create(e->gguf, log, &e->tokenizer)
+                                         : gab_tokenizer_create_json(e->model_path, log, &e->tokenizer);
+}
+
+/* A kind of tokenizer that is not supported, or a folder without one, leaves a model that token ids can be fed to. */
+static gab_status open_tokenizer(gab_engine *e) {
+    const gab_log silent = {0};
+    const gab_status status = read_tokenizer(e, &silent);
+    if (status == GAB_OK) return GAB_OK;
+    if (status != GAB_ERROR_UNSUPPORTED && status != GAB_ERROR_FILE) return read_tokenizer(e, &e->log);
+    gab_log_print(&e->log, GAB_LOG_WARNING, "%s: the model can be used with token ids alone", gab_last_error());
+    return GAB_OK;
+}
+
+bool gab_engine_is_end(const gab_engine *e, int32_t token) {
+    for (uint64_t i = 0; i < e->n_end; i++)
+        if (e->ends[i] == token) return true;
+    return e->tokenizer && gab_tokenizer_is_end(e->tokenizer, token);
 }
 
 /* Records the plans that every session needs first: a token, and a prompt. */
@@ -151,13 +186,13 @@ gab_status gab_engine_open_device(gab_engine *e) {
     GAB_TRY(gab_engine_open_model(e));
     GAB_TRY(choose_context(e, &plan));
     GAB_TRY(gab_engine_choose_kernels(e, false, NULL));
-    GAB_TRY(gab_model_load(e->model, e->vk, &load));
+    GAB_TRY(gab_model_load(e->model, e->vk, e->info.context, &load));
 
     const gab_model_config *c = &e->model->config;
     const gab_plan_sizes sizes = gab_model_sizes(e->model, e->info.context);
     const gab_forward_pass pass = gab_model_pass(e->model);
-    GAB_TRY(gab_kv_cache_create(e->vk, c->n_layer, c->n_head_kv, c->head_dim, e->options.kv == GAB_KV_F16,
-                                plan.pages_a_session, plan.n_page_max, &e->kv));
+    GAB_TRY(gab_kv_cache_create(e->vk, c->kv, c->n_layer, e->options.kv == GAB_KV_F16, plan.pages_a_session,
+                                plan.n_page_max, &e->kv));
     GAB_TRY(gab_plans_create(e->vk, &e->set, &sizes, &pass, &e->kv, e->submit_budget_ms, &e->plans));
 
     e->info.weight_bytes = e->model->weights.bytes;
@@ -182,17 +217,18 @@ static bool copy_text(const char *text, char **copy) {
     return *copy != NULL;
 }
 
-static gab_status check_options(const gab_engine_options *o, const gab_log *log) {
+gab_status gab_engine_options_check(const gab_engine_options *o, const gab_log *log) {
     if (o->struct_size != sizeof *o)
         return gab_fail(log, GAB_ERROR_ARGUMENT,
                         "gab_engine_options of %zu bytes, expected %zu: fill it with "
                         "gab_engine_options_default and compile against this version's header",
                         o->struct_size, sizeof *o);
-    if (!o->model_path) return gab_fail(log, GAB_ERROR_ARGUMENT, "no model_path: name a GGUF file or synth:PRESET");
+    if (!o->model_path)
+        return gab_fail(log, GAB_ERROR_ARGUMENT, "no model_path: name a GGUF file, a folder or synth:PRESET");
     if (o->n_session < 1 || o->n_session > SESSION_MAX)
         return gab_fail(log, GAB_ERROR_ARGUMENT, "n_session is %u, expected 1 to %d", o->n_session, SESSION_MAX);
-    if (o->context > CONTEXT_MAX)
-        return gab_fail(log, GAB_ERROR_ARGUMENT, "context is %u, expected at most %d", o->context, CONTEXT_MAX);
+    if (o->context > GAB_CONTEXT_MAX)
+        return gab_fail(log, GAB_ERROR_ARGUMENT, "context is %u, expected at most %d", o->context, GAB_CONTEXT_MAX);
     if (o->submit_budget_ms < 1 || o->submit_budget_ms > 10000)
         return gab_fail(log, GAB_ERROR_ARGUMENT, "submit_budget_ms is %u, expected 1 to 10000", o->submit_budget_ms);
     return GAB_OK;
@@ -204,8 +240,7 @@ static void log_summary(const gab_engine *e) {
                   e->info.architecture, e->info.n_layer, e->info.n_embd, e->info.n_head, e->info.n_vocab,
                   e->info.context, e->info.n_ctx_train);
     gab_log_print(&e->log, GAB_LOG_INFO, "memory: weights %.1f MiB, KV cache %.1f MiB (%s)",
-                  (double)e->info.weight_bytes / (1 << 20),
-                  (double)e->kv.n_page * (double)e->kv.page_bytes * 2 * e->kv.n_layer / (1 << 20),
+                  (double)e->info.weight_bytes / (1 << 20), (double)e->kv.n_page * (double)e->kv.page_bytes / (1 << 20),
                   e->options.kv == GAB_KV_F16 ? "f16" : "f32");
     gab_log_print(&e->log, GAB_LOG_INFO, "precision: %s; kernels: %s family, variants %s",
                   e->narrow ? "f32 sums, narrower products where they are faster"
@@ -216,7 +251,7 @@ static void log_summary(const gab_engine *e) {
 gab_status gab_engine_make(const gab_engine_options *options, gab_engine **out) {
     gab_status status;
     const gab_log log = {options->log, options->log_user};
-    GAB_TRY(check_options(options, &log));
+    GAB_TRY(gab_engine_options_check(options, &log));
     gab_engine *e = calloc(1, sizeof *e);
     if (!e) return gab_fail(&log, GAB_ERROR_HOST_MEMORY, "out of host memory for the engine");
     e->options = *options;
@@ -229,9 +264,11 @@ gab_status gab_engine_make(const gab_engine_options *options, gab_engine **out) 
         status = gab_fail(&log, GAB_ERROR_HOST_MEMORY, "out of host memory for the engine");
         goto error;
     }
-    GAB_TRY_GOTO(gab_model_gguf_open(e->model_path, &e->log, &e->gguf), error);
+    GAB_TRY_GOTO(gab_engine_open_file(e->model_path, options->quantize, &e->log, &e->gguf), error);
     GAB_TRY_GOTO(gab_model_check_architecture(e->gguf, &e->log), error); /* says more than its tokenizer would */
-    GAB_TRY_GOTO(gab_tokenizer_create(e->gguf, &e->log, &e->tokenizer), error);
+    GAB_TRY_GOTO(open_tokenizer(e), error);
+    if (!gab_gguf_get_i32s(e->gguf, "tokenizer.ggml.eos_token_ids", &e->ends, &e->n_end)) e->n_end = 0;
+    e->options.quantize = NULL; /* it is the caller's, and done */
     *out = e;
     return GAB_OK;
 error:
@@ -287,7 +324,7 @@ void gab_engine_get_info(const gab_engine *engine, gab_engine_info *info) {
     gab_engine *e = (gab_engine *)engine;
     pthread_mutex_lock(&e->lock);
     *info = e->info;
-    info->kv_bytes = 2ull * e->kv.n_layer * e->kv.n_page * e->kv.page_bytes;
+    info->kv_bytes = e->kv.n_page * e->kv.page_bytes;
     pthread_mutex_unlock(&e->lock);
 }
 
@@ -295,11 +332,19 @@ const gab_tokenizer *gab_engine_tokenizer(const gab_engine *engine) {
     return engine->tokenizer;
 }
 
+gab_status gab_chat_create(const gab_engine *engine, gab_chat **chat) {
+    gab_gguf_string source = {0};
+    gab_gguf_get_string(engine->gguf, "tokenizer.chat_template", &source);
+    return gab_chat_make(source.n_byte > 0 ? source.text : NULL, (size_t)source.n_byte, gab_gguf_path(engine->gguf),
+                         engine->tokenizer, &engine->log, chat);
+}
+
 gab_status gab_tokenizer_open(const char *model_path, gab_log_fn log_fn, void *log_user, gab_tokenizer **tokenizer) {
     gab_log log = {log_fn, log_user};
     gab_gguf *gguf = NULL;
     if (!model_path || !tokenizer)
         return gab_fail(&log, GAB_ERROR_ARGUMENT, "gab_tokenizer_open: model_path and tokenizer must not be NULL");
+    if (gab_tokenizer_is_json(model_path)) return gab_tokenizer_create_json(model_path, &log, tokenizer);
     GAB_TRY(gab_model_gguf_open(model_path, &log, &gguf));
     gab_status status = gab_tokenizer_create(gguf, &log, tokenizer);
     gab_gguf_close(&gguf);

@@ -13,6 +13,8 @@
 #include "plan/autotune.h"
 #include "text/tokenizer.h"
 
+enum { GAB_CONTEXT_MAX = 1 << 20 }; /* positions of a session, whatever the model would do */
+
 typedef enum gab_session_state {
     GAB_SESSION_IDLE,
     GAB_SESSION_RUNNING, /* has tokens to compute */
@@ -55,7 +57,9 @@ struct gab_engine {
     char *model_path, *device_choice, *variant; /* copies */
     gab_log log;
     gab_gguf *gguf;
-    gab_tokenizer *tokenizer;
+    gab_tokenizer *tokenizer; /* NULL: token ids only */
+    const int32_t *ends;      /* [n_end] tokens that end a text beside those that the tokenizer knows; the gguf's */
+    uint64_t n_end;
     gab_engine_info info;
 
     /* the device and all on it: the scheduler's own, made again when the device is lost */
@@ -77,11 +81,23 @@ struct gab_engine {
     uint32_t n_session, slots_used; /* bits */
 };
 
+gab_status gab_engine_options_check(const gab_engine_options *options, const gab_log *log);
+
+/* Opens what a path names, its weights in the type that is asked for (NULL: as they are). */
+gab_status gab_engine_open_file(const char *path, const char *quantize, const gab_log *log, gab_gguf **gguf);
+
 /* The engine of the options, its model file open, no device yet. */
 gab_status gab_engine_make(const gab_engine_options *options, gab_engine **engine);
 
+/* True when a model ends its answer with this token. */
+bool gab_engine_is_end(const gab_engine *engine, int32_t token);
+
 /* Opens the device, and the model without its weights. */
 gab_status gab_engine_open_model(gab_engine *engine);
+
+/* The positions that were asked for, 0: the model's own within reason; ARGUMENT when the model has not so many. */
+gab_status gab_context_wanted(uint32_t asked, const gab_model_config *config, const char *path, const gab_log *log,
+                              uint32_t *context);
 
 /* Settles engine->info.context by the memory of the device, or fails saying what would fit. */
 gab_status gab_engine_choose_context(gab_engine *engine);

@@ -82,7 +82,7 @@ static void take_token(gab_engine *e, gab_session *s, int32_t token) {
         s->first_token_ns = now;
         s->stats.prompt_ms = (double)(now - s->started_ns) * 1e-6;
     }
-    if (!s->options.ignore_end && gab_tokenizer_is_end(e->tokenizer, token)) {
+    if (!s->options.ignore_end && gab_engine_is_end(e, token)) {
         gab_session_end(s, GAB_STOP_END, token);
         return;
     }
@@ -140,7 +140,7 @@ static void drop_device(gab_engine *e) {
 
 static gab_status reopen_device(gab_engine *e) {
     drop_device(e);
-    gab_status status = gab_file_check_unchanged(gab_gguf_file(e->gguf), &e->log);
+    gab_status status = gab_gguf_check_unchanged(e->gguf, &e->log);
     if (status == GAB_OK) status = gab_engine_open_device(e);
     if (status != GAB_OK) drop_device(e);
     return status;

@@ -16,13 +16,7 @@ const char *gab_stop_text(gab_stop stop) {
     return text[stop];
 }
 
-static gab_status check_options(const gab_session_options *o, const gab_log *log) {
-    const gab_sampling *s = &o->sampling;
-    if (o->struct_size != sizeof *o)
-        return gab_fail(log, GAB_ERROR_ARGUMENT,
-                        "gab_session_options of %zu bytes, expected %zu: fill it with gab_session_options_default and "
-                        "compile against this version's header",
-                        o->struct_size, sizeof *o);
+static gab_status check_sampling(const gab_sampling *s, const gab_log *log) {
     if (!(s->temperature >= 0 && s->temperature <= 1000))
         return gab_fail(log, GAB_ERROR_ARGUMENT, "temperature is %g, expected 0 to 1000", (double)s->temperature);
     if (!(s->top_p > 0 && s->top_p <= 1))
@@ -33,6 +27,15 @@ static gab_status check_options(const gab_session_options *o, const gab_log *log
         return gab_fail(log, GAB_ERROR_ARGUMENT, "repeat_penalty is %g, expected more than 0 and at most 1000",
                         (double)s->repeat_penalty);
     return GAB_OK;
+}
+
+static gab_status check_options(const gab_session_options *o, const gab_log *log) {
+    if (o->struct_size != sizeof *o)
+        return gab_fail(log, GAB_ERROR_ARGUMENT,
+                        "gab_session_options of %zu bytes, expected %zu: fill it with gab_session_options_default and "
+                        "compile against this version's header",
+                        o->struct_size, sizeof *o);
+    return check_sampling(&o->sampling, log);
 }
 
 /* ---- making and unmaking ---- */
@@ -266,18 +269,51 @@ gab_status gab_session_logits(gab_session *s, const int32_t *tokens, size_t n_to
     return status;
 }
 
+/* ---- between turns ---- */
+
+/* Under the lock. */
+static gab_status check_idle(const gab_session *s, const char *what) {
+    if (s->state == GAB_SESSION_IDLE) return GAB_OK;
+    return gab_fail(&s->engine->log, GAB_ERROR_ARGUMENT, "a session cannot be %s while its turn is running", what);
+}
+
+static void truncate_to(gab_session *s, size_t n_token) {
+    if (n_token >= s->n_token) return;
+    wait_out_of_steps(s);
+    s->n_token = (uint32_t)n_token;
+    if (s->n_computed > s->n_token) s->n_computed = s->n_token;
+    gab_session_release_pages(s, (s->n_computed + GAB_PAGE - 1) / GAB_PAGE);
+}
+
 gab_status gab_session_truncate(gab_session *s, size_t n_token) {
     gab_engine *e = s->engine;
-    gab_status status = GAB_OK;
     pthread_mutex_lock(&e->lock);
-    if (s->state != GAB_SESSION_IDLE) {
-        status = gab_fail(&e->log, GAB_ERROR_ARGUMENT, "a session cannot be truncated while its turn is running");
-    } else if (n_token < s->n_token) {
-        wait_out_of_steps(s);
-        s->n_token = (uint32_t)n_token;
-        if (s->n_computed > s->n_token) s->n_computed = s->n_token;
-        gab_session_release_pages(s, (s->n_computed + GAB_PAGE - 1) / GAB_PAGE);
+    gab_status status = check_idle(s, "truncated");
+    if (status == GAB_OK) truncate_to(s, n_token);
+    pthread_mutex_unlock(&e->lock);
+    return status;
+}
+
+gab_status gab_session_keep_common(gab_session *s, const int32_t *tokens, size_t n_token, size_t *n_kept) {
+    gab_engine *e = s->engine;
+    size_t n = 0;
+    pthread_mutex_lock(&e->lock);
+    gab_status status = check_idle(s, "truncated");
+    if (status == GAB_OK) {
+        while (n < n_token && n < s->n_token && tokens[n] == s->tokens[n]) n++;
+        truncate_to(s, n);
+        *n_kept = n;
     }
+    pthread_mutex_unlock(&e->lock);
+    return status;
+}
+
+gab_status gab_session_set_sampling(gab_session *s, const gab_sampling *sampling) {
+    gab_engine *e = s->engine;
+    GAB_TRY(check_sampling(sampling, &e->log));
+    pthread_mutex_lock(&e->lock);
+    gab_status status = check_idle(s, "given another sampler");
+    if (status == GAB_OK) s->options.sampling = *sampling;
     pthread_mutex_unlock(&e->lock);
     return status;
 }

@@ -5,11 +5,25 @@
 
 #include <string.h>
 
+#include "tensor/block.h"
+
 static const gab_dtype_info dtypes[GAB_DTYPE_COUNT] = {
-    [GAB_DTYPE_F32] = {"F32", 0, 1, 4, 1, {{0, 4}}},
-    [GAB_DTYPE_F16] = {"F16", 1, 1, 2, 1, {{0, 2}}},
-    [GAB_DTYPE_Q8_0] = {"Q8_0", 8, 32, 34, 2, {{2, 32}, {0, 2}}},
-    [GAB_DTYPE_Q4_0] = {"Q4_0", 2, 32, 18, 2, {{2, 16}, {0, 2}}},
+    [GAB_DTYPE_F32] = {"F32", 0, 1, 4, 1, {{0, 4, 1}}, false},
+    [GAB_DTYPE_F16] = {"F16", 1, 1, 2, 1, {{0, 2, 1}}, false},
+    [GAB_DTYPE_Q8_0] = {"Q8_0", 8, 32, 34, 2, {{2, 32, 1}, {0, 2, 1}}, false},
+    [GAB_DTYPE_Q4_0] = {"Q4_0", 2, 32, 18, 2, {{2, 16, 1}, {0, 2, 1}}, false},
+    [GAB_DTYPE_Q4_K] = {"Q4_K", 12, 256, 144, 2, {{0, 128, 1}, {0, 4 * 5, 1}}, true},
+    [GAB_DTYPE_Q5_K] = {"Q5_K", 13, 256, 176, 2, {{0, 128, 1}, {0, 4 * 13, 1}}, true},
+    [GAB_DTYPE_Q6_K] = {"Q6_K", 14, 256, 210, 2, {{0, 128, 1}, {0, 4 * 21, 1}}, true},
+    [GAB_DTYPE_BF16] = {"BF16", 30, 1, 2, 1, {{0, 2, 1}}, false},
+    [GAB_DTYPE_Q4_1] = {"Q4_1", 3, 32, 20, 2, {{0, 16, 1}, {0, 4, 1}}, true},
+    [GAB_DTYPE_Q5_0] = {"Q5_0", 6, 32, 22, 2, {{0, 16, 1}, {0, 4 * 3, 2}}, true},
+    [GAB_DTYPE_Q5_1] = {"Q5_1", 7, 32, 24, 2, {{0, 16, 1}, {0, 4 * 2, 1}}, true},
+    [GAB_DTYPE_IQ4_NL] = {"IQ4_NL", 20, 32, 18, 2, {{0, 16, 1}, {0, 4, 2}}, true},
+    [GAB_DTYPE_IQ4_XS] = {"IQ4_XS", 23, 256, 136, 2, {{0, 128, 1}, {0, 4 * 3, 1}}, true},
+    [GAB_DTYPE_Q2_K] = {"Q2_K", 10, 256, 84, 2, {{0, 128, 1}, {0, 4 * 5, 1}}, true},
+    [GAB_DTYPE_Q3_K] = {"Q3_K", 11, 256, 110, 2, {{0, 128, 1}, {0, 4 * 5, 1}}, true},
+    [GAB_DTYPE_MXFP4] = {"MXFP4", 39, 32, 17, 2, {{0, 16, 1}, {0, 4, 4}}, true},
 };
 
 /* enum ggml_type of ggml.h, by number. Numbers that were given up keep the name that old files were written with. */
@@ -48,7 +62,9 @@ bool gab_dtype_row_bytes(gab_dtype type, uint64_t n, uint64_t *bytes) {
 
 uint64_t gab_dtype_plane_row_bytes(gab_dtype type, uint32_t plane, uint64_t n) {
     const gab_dtype_info *info = &dtypes[type];
-    uint64_t bytes = n / info->block_size * info->plane[plane].block_bytes;
+    if (plane >= info->n_plane) return 0;
+    const uint64_t n_block = n / info->block_size, blocks = info->plane[plane].blocks;
+    const uint64_t bytes = (n_block + blocks - 1) / blocks * info->plane[plane].bytes;
     return (bytes + GAB_PLANE_ROW_ALIGN - 1) / GAB_PLANE_ROW_ALIGN * GAB_PLANE_ROW_ALIGN;
 }
 
@@ -61,25 +77,20 @@ uint64_t gab_dtype_planes_row_bytes(gab_dtype type, uint64_t n) {
 void gab_dtype_split_row(gab_dtype type, uint64_t n, const void *row, void *const planes[]) {
     const gab_dtype_info *info = &dtypes[type];
     size_t n_block = (size_t)(n / info->block_size);
+    if (info->grouped) {
+        for (uint32_t p = 0; p < info->n_plane; p++)
+            memset(planes[p], 0, (size_t)gab_dtype_plane_row_bytes(type, p, n));
+        gab_block_split(type, n_block, row, planes);
+        return;
+    }
     for (uint32_t p = 0; p < info->n_plane; p++) {
-        const unsigned char *from = (const unsigned char *)row + info->plane[p].block_offset;
+        const unsigned char *from = (const unsigned char *)row + info->plane[p].offset;
         unsigned char *to = planes[p];
-        size_t part = info->plane[p].block_bytes, used = n_block * part;
+        size_t part = info->plane[p].bytes, used = n_block * part;
         if (part == info->block_bytes)
             memcpy(to, from, used);
         else
             for (size_t b = 0; b < n_block; b++) memcpy(to + b * part, from + b * info->block_bytes, part);
         memset(to + used, 0, (size_t)gab_dtype_plane_row_bytes(type, p, n) - used);
-    }
-}
-
-void gab_dtype_join_row(gab_dtype type, uint64_t n, const void *const planes[], void *row) {
-    const gab_dtype_info *info = &dtypes[type];
-    size_t n_block = (size_t)(n / info->block_size);
-    for (uint32_t p = 0; p < info->n_plane; p++) {
-        const unsigned char *from = planes[p];
-        unsigned char *to = (unsigned char *)row + info->plane[p].block_offset;
-        size_t part = info->plane[p].block_bytes;
-        for (size_t b = 0; b < n_block; b++) memcpy(to + b * info->block_bytes, from + b * part, part);
     }
 }

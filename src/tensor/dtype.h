@@ -6,11 +6,13 @@
  * each plane row by row, each row of a plane padded with zeros to 32 bytes, so that every load is an aligned word or
  * vector of up to eight words.
  *
- *   type  block            plane 0                          plane 1
- *   F32   1 x 4 bytes      the values                       -
- *   F16   1 x 2 bytes      the values                       -
- *   Q8_0  32 x 34 bytes    32 signed bytes a block          one f16 scale a block
- *   Q4_0  32 x 18 bytes    16 bytes a block, as in the file one f16 scale a block
+ *   type    block            plane 0                          plane 1
+ *   F32     1 x 4 bytes      the values                       -
+ *   F16     1 x 2 bytes      the values                       -
+ *   BF16    1 x 2 bytes      the values                       -
+ *   Q8_0    32 x 34 bytes    32 signed bytes a block          one f16 scale a block
+ *   Q4_0    32 x 18 bytes    16 bytes a block, as in the file one f16 scale a block
+ *   others  block.h          16 bytes for 32 weights          the rest, in records of words
  *
  * Block formats: GGUF / ggml (ggml-common.h); a Q4_0 byte j of a block holds element j in its low and j + 16 in its
  * high nibble, both biased by 8.
@@ -22,7 +24,25 @@
 #include <stddef.h>
 #include <stdint.h>
 
-typedef enum gab_dtype { GAB_DTYPE_F32, GAB_DTYPE_F16, GAB_DTYPE_Q8_0, GAB_DTYPE_Q4_0, GAB_DTYPE_COUNT } gab_dtype;
+typedef enum gab_dtype {
+    GAB_DTYPE_F32,
+    GAB_DTYPE_F16,
+    GAB_DTYPE_Q8_0,
+    GAB_DTYPE_Q4_0,
+    GAB_DTYPE_Q4_K,
+    GAB_DTYPE_Q5_K,
+    GAB_DTYPE_Q6_K,
+    GAB_DTYPE_BF16,
+    GAB_DTYPE_Q4_1,
+    GAB_DTYPE_Q5_0,
+    GAB_DTYPE_Q5_1,
+    GAB_DTYPE_IQ4_NL,
+    GAB_DTYPE_IQ4_XS,
+    GAB_DTYPE_MXFP4,
+    GAB_DTYPE_Q2_K,
+    GAB_DTYPE_Q3_K,
+    GAB_DTYPE_COUNT
+} gab_dtype;
 
 enum { GAB_PLANE_MAX = 2, GAB_PLANE_ROW_ALIGN = 32 };
 
@@ -33,9 +53,11 @@ typedef struct gab_dtype_info {
     uint32_t block_bytes; /* bytes a block in a file */
     uint32_t n_plane;     /* 1..GAB_PLANE_MAX */
     struct {
-        uint32_t block_offset; /* where in the file's block this plane's part lies */
-        uint32_t block_bytes;  /* its bytes */
+        uint32_t offset; /* where in the file's block this plane's part lies; not of grouped types */
+        uint32_t bytes;  /* of a record */
+        uint32_t blocks; /* a record: 1; of grouped types more where several share words */
     } plane[GAB_PLANE_MAX];
+    bool grouped; /* block.h tells how a block becomes planes */
 } gab_dtype_info;
 
 const gab_dtype_info *gab_dtype_get(gab_dtype type);
@@ -49,7 +71,7 @@ const char *gab_dtype_gguf_name(uint32_t gguf_id);
 /* Bytes of a row of n weights in a file; n must be a multiple of block_size. False when the result overflows. */
 bool gab_dtype_row_bytes(gab_dtype type, uint64_t n, uint64_t *bytes);
 
-/* Bytes of a row of n weights in one plane, padded to 32. */
+/* Bytes of a row of n weights in one plane, padded to 32; 0 where the type has no such plane. */
 uint64_t gab_dtype_plane_row_bytes(gab_dtype type, uint32_t plane, uint64_t n);
 
 /* Bytes of a row in all planes together: what one more row costs a shard. */
@@ -57,8 +79,5 @@ uint64_t gab_dtype_planes_row_bytes(gab_dtype type, uint64_t n);
 
 /* Takes one row of blocks apart: planes[p] receives gab_dtype_plane_row_bytes bytes, padding included. */
 void gab_dtype_split_row(gab_dtype type, uint64_t n, const void *row, void *const planes[]);
-
-/* The inverse of split, for tests. */
-void gab_dtype_join_row(gab_dtype type, uint64_t n, const void *const planes[], void *row);
 
 #endif

@@ -1,132 +1,122 @@
 #include "text/pretokenize.h"
-#include "format/reader.h"
+#include "text/alphabet.h"
+#include "text/pattern.h"
 #include "text/utf8.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#define PCRE2_CODE_UNIT_WIDTH 8
-#include <pcre2.h>
-
-enum { PATTERN_MAX = 5 };
-
-/* Unicode's White_Space. PCRE2's own \s has U+180E besides, which has not been a space since Unicode 6.3. */
-#define SPACE "\\t-\\r \\x{85}\\x{A0}\\x{1680}\\x{2000}-\\x{200A}\\x{2028}\\x{2029}\\x{202F}\\x{205F}\\x{3000}"
-
-/* Contractions, then words, numbers and other marks, each with the one space before it, then spaces up to that one. */
-#define GPT2      "'(?:[stmd]|re|ve|ll)| ?\\p{L}+| ?\\p{N}+| ?[^" SPACE "\\p{L}\\p{N}]+|[" SPACE "]+(?![^" SPACE "])"
-#define ONE_DIGIT "\\p{N}"
-
-/* A name of tokenizer.ggml.pre and its patterns. */
-static const struct {
-    const char *name, *patterns[PATTERN_MAX];
-} FAMILIES[] = {
-    {"gpt-2", {GPT2}},
-    {"default", {GPT2}},
-    {"phi-2", {GPT2}},
-    {"mpt", {GPT2}},
-    {"olmo", {GPT2}},
-    {"jais", {GPT2}},
-    {"starcoder", {ONE_DIGIT, GPT2}},
-    {"refact", {ONE_DIGIT, GPT2}},
-    {"smollm", {ONE_DIGIT, GPT2}},
-    {"codeshell", {ONE_DIGIT, GPT2}},
-    {"falcon", {"[\\p{P}$+<=>^`|~]+", GPT2, "[0-9]{3}"}},
-    {"deepseek-coder",
-     {"[\\r\\n]", "[" SPACE "]?\\p{L}+", "[" SPACE "]?\\p{P}+",
-      "[\\x{4E00}-\\x{9FA5}\\x{0800}-\\x{4E00}\\x{AC00}-\\x{D7FF}]+", ONE_DIGIT}},
-};
-enum { FAMILY_COUNT = sizeof FAMILIES / sizeof *FAMILIES };
-
-typedef struct pattern {
-    pcre2_code *code;
-    bool jit;
-} pattern;
+typedef struct split_step {
+    gab_pattern *pattern;
+    gab_split_kind kind;
+    bool invert, spelled;
+} split_step;
 
 struct gab_pretokenizer {
-    size_t n_pattern;
-    pattern patterns[PATTERN_MAX];
+    size_t n_step;
+    split_step *steps;
 };
 
 typedef struct call {
     const gab_pretokenizer *pretokenizer;
-    pcre2_match_data *match;
+    gab_pattern_work *work;
     gab_pretokenize_fn fn;
     void *user;
 } call;
 
-static gab_status fail_unknown(const char *name, const char *file, const gab_log *log) {
-    char names[GAB_MESSAGE_MAX / 2] = "", shown[65];
-    gab_reader_show(shown, sizeof shown, name);
-    for (size_t i = 0; i < FAMILY_COUNT; i++) {
-        size_t used = strlen(names);
-        if (used + strlen(FAMILIES[i].name) + 3 > sizeof names) break;
-        strcat(names, i ? ", " : "");
-        strcat(names, FAMILIES[i].name);
-    }
-    return gab_fail(log, GAB_ERROR_UNSUPPORTED,
-                    "%s: tokenizer.ggml.pre is '%s', whose pre-tokenizer patterns are not known here; known are %s",
-                    file, shown, names);
-}
-
-gab_status gab_pretokenizer_create(const char *name, bool jit, const char *file, const gab_log *log,
-                                   gab_pretokenizer **pretokenizer) {
-    size_t family = 0;
-    while (family < FAMILY_COUNT && strcmp(FAMILIES[family].name, name) != 0) family++;
-    if (family == FAMILY_COUNT) return fail_unknown(name, file, log);
-
+gab_status gab_pretokenizer_create(const gab_split_step *steps, size_t n_step, bool jit, const char *file,
+                                   const gab_log *log, gab_pretokenizer **pretokenizer) {
+    gab_status status = GAB_OK;
     gab_pretokenizer *made = calloc(1, sizeof *made);
-    if (!made) return gab_fail(log, GAB_ERROR_HOST_MEMORY, "%s: no memory for the pre-tokenizer", file);
-    for (size_t i = 0; i < PATTERN_MAX && FAMILIES[family].patterns[i]; i++) {
-        int error;
-        PCRE2_SIZE at;
-        pattern *p = &made->patterns[made->n_pattern++];
-        p->code = pcre2_compile((PCRE2_SPTR)FAMILIES[family].patterns[i], PCRE2_ZERO_TERMINATED, PCRE2_UTF | PCRE2_UCP,
-                                &error, &at, NULL);
-        if (!p->code) {
-            gab_pretokenizer_destroy(&made);
-            return gab_fail(
-                log, GAB_ERROR_UNSUPPORTED,
-                "%s: PCRE2 refuses pattern %zu of pre-tokenizer '%s' at %zu (error %d); it must be built with "
-                "Unicode support",
-                file, i, name, (size_t)at, error);
-        }
-        p->jit = jit && pcre2_jit_compile(p->code, PCRE2_JIT_COMPLETE) == 0;
+    if (made) made->steps = calloc(n_step + 1, sizeof *made->steps);
+    if (!made || !made->steps) {
+        status = gab_fail(log, GAB_ERROR_HOST_MEMORY, "%s: no memory for the pre-tokenizer", file);
+        goto error;
+    }
+    for (; made->n_step < n_step; made->n_step++) {
+        const gab_split_step *s = &steps[made->n_step];
+        split_step *to = &made->steps[made->n_step];
+        *to = (split_step){NULL, s->kind, s->invert, s->spelled};
+        GAB_TRY_GOTO(gab_pattern_create(s->pattern, strlen(s->pattern), jit, file, log, &to->pattern), error);
     }
     *pretokenizer = made;
     return GAB_OK;
+error:
+    gab_pretokenizer_destroy(&made);
+    return status;
 }
 
 void gab_pretokenizer_destroy(gab_pretokenizer **pretokenizer) {
     if (!*pretokenizer) return;
-    for (size_t i = 0; i < (*pretokenizer)->n_pattern; i++) pcre2_code_free((*pretokenizer)->patterns[i].code);
+    for (size_t i = 0; i < (*pretokenizer)->n_step; i++) gab_pattern_destroy(&(*pretokenizer)->steps[i].pattern);
+    free((*pretokenizer)->steps);
     free(*pretokenizer);
     *pretokenizer = NULL;
 }
 
-/* The first match at or after `start`. pcre2_match would check the whole text for UTF-8 again at every call. */
-static int find(const pattern *p, pcre2_match_data *match, const char *text, size_t n, size_t start) {
-    PCRE2_SPTR subject = (PCRE2_SPTR)text;
-    int rc = PCRE2_ERROR_JIT_STACKLIMIT;
-    if (p->jit) rc = pcre2_jit_match(p->code, subject, n, start, 0, match, NULL);
-    if (rc != PCRE2_ERROR_JIT_STACKLIMIT) return rc;
-    return pcre2_match(p->code, subject, n, start, PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT, match, NULL);
+static gab_status cut(const call *c, size_t level, const char *text, size_t n);
+
+/* Puts what a step finds together: begin..end is waiting to be passed on. */
+typedef struct joiner {
+    const call *call;
+    size_t level; /* of the step */
+    const char *text;
+    size_t begin, end;
+    bool match; /* the waiting piece is one */
+} joiner;
+
+static gab_status flush(joiner *j) {
+    const size_t begin = j->begin;
+    j->begin = j->end;
+    return j->end > begin ? cut(j->call, j->level + 1, j->text + begin, j->end - begin) : GAB_OK;
 }
 
-/* Cuts well-formed text with the patterns from `level` on. */
-static gab_status cut(const call *c, size_t level, const char *text, size_t n) {
-    if (level == c->pretokenizer->n_pattern) return c->fn(c->user, text, n) ? GAB_OK : GAB_ERROR_CANCELLED;
-    const PCRE2_SIZE *bounds = pcre2_get_ovector_pointer(c->match);
-    for (size_t done = 0; done < n;) {
-        int rc = find(&c->pretokenizer->patterns[level], c->match, text, n, done);
-        if (rc < 0 && rc != PCRE2_ERROR_NOMATCH)
-            return gab_fail(NULL, GAB_ERROR_HOST_MEMORY, "PCRE2 cannot cut a text of %zu bytes (error %d)", n, rc);
-        size_t begin = rc < 0 ? n : bounds[0], end = rc < 0 ? n : bounds[1];
-        if (begin > done) GAB_TRY(cut(c, level + 1, text + done, begin - done));
-        if (end > begin) GAB_TRY(cut(c, level + 1, text + begin, end - begin));
+/* The next piece of the text, which may be empty. */
+static gab_status take(joiner *j, size_t end, bool match) {
+    const gab_split_kind kind = j->call->pretokenizer->steps[j->level].kind;
+    if (end == j->end) return GAB_OK;
+    const bool waiting = j->end > j->begin;
+    bool join = (kind == GAB_SPLIT_CONTIGUOUS && match == j->match) ||
+                (kind == GAB_SPLIT_PREVIOUS && match && !j->match) || (kind == GAB_SPLIT_NEXT && !match && j->match);
+    if (!join || !waiting) GAB_TRY(flush(j));
+    j->end = end;
+    j->match = match;
+    if (kind == GAB_SPLIT_REMOVED && match) j->begin = end;
+    if (waiting && join && kind != GAB_SPLIT_CONTIGUOUS) return flush(j);
+    return GAB_OK;
+}
+
+/* Where byte `at` of the spelled text, in which every character is one byte, lies in the text itself; from and *i are
+ * the last place asked for. */
+static size_t unspell(const char *spelled, size_t at, size_t *i, size_t *from) {
+    for (; *i < at; ++*i) *from += ((unsigned char)spelled[*i] & 0xC0) != 0x80;
+    return *from;
+}
+
+/* Cuts `text`, which is seen as `seen`, with the step at `level` and those behind it. */
+static gab_status cut_seen(const call *c, size_t level, const char *text, const char *seen, size_t n_seen) {
+    const split_step *s = &c->pretokenizer->steps[level];
+    joiner j = {c, level, text, 0, 0, false};
+    size_t at = 0, from = 0;
+    for (size_t done = 0; done < n_seen;) {
+        size_t begin, end;
+        GAB_TRY(gab_pattern_find(s->pattern, c->work, seen, n_seen, done, &begin, &end));
+        GAB_TRY(take(&j, s->spelled ? unspell(seen, begin, &at, &from) : begin, s->invert));
+        GAB_TRY(take(&j, s->spelled ? unspell(seen, end, &at, &from) : end, !s->invert));
         done = end;
     }
-    return GAB_OK;
+    return flush(&j);
+}
+
+/* Cuts well-formed text with the steps from `level` on. */
+static gab_status cut(const call *c, size_t level, const char *text, size_t n) {
+    if (level == c->pretokenizer->n_step) return c->fn(c->user, text, n) ? GAB_OK : GAB_ERROR_CANCELLED;
+    if (!c->pretokenizer->steps[level].spelled) return cut_seen(c, level, text, text, n);
+    char few[256], *seen = 2 * n <= sizeof few ? few : malloc(2 * n);
+    if (!seen) return gab_fail(NULL, GAB_ERROR_HOST_MEMORY, "no memory to cut a text of %zu bytes", n);
+    gab_status status = cut_seen(c, level, text, seen, gab_alphabet_write(text, n, seen));
+    if (seen != few) free(seen);
+    return status;
 }
 
 /* Bytes at the front that are well-formed, or (valid false) that are not. */
@@ -145,15 +135,15 @@ static size_t run_length(const char *text, size_t n, bool *valid) {
 
 gab_status gab_pretokenize(const gab_pretokenizer *pretokenizer, const char *text, size_t n, gab_pretokenize_fn fn,
                            void *user) {
-    call c = {pretokenizer, pcre2_match_data_create(1, NULL), fn, user};
-    if (!c.match) return gab_fail(NULL, GAB_ERROR_HOST_MEMORY, "no memory to cut a text of %zu bytes", n);
+    call c = {pretokenizer, gab_pattern_work_create(), fn, user};
+    if (!c.work) return gab_fail(NULL, GAB_ERROR_HOST_MEMORY, "no memory to cut a text of %zu bytes", n);
     gab_status status = GAB_OK;
     for (size_t done = 0; done < n && status == GAB_OK;) {
         bool valid = true;
         size_t length = run_length(text + done, n - done, &valid);
-        status = cut(&c, valid ? 0 : pretokenizer->n_pattern, text + done, length);
+        status = cut(&c, valid ? 0 : pretokenizer->n_step, text + done, length);
         done += length;
     }
-    pcre2_match_data_free(c.match);
+    gab_pattern_work_destroy(&c.work);
     return status;
 }

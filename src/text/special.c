@@ -1,4 +1,5 @@
 #include "text/special.h"
+#include "text/characters.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -53,12 +54,53 @@ static const gab_special *longest_at(const gab_special_set *set, bool all, const
     return best;
 }
 
+/* ---- what stands beside them ---- */
+
+static bool is_space(uint32_t code) {
+    return (code >= 9 && code <= 13) || code == ' ' || code == 0x85 || code == 0xA0 || code == 0x1680 ||
+           (code >= 0x2000 && code <= 0x200A) || code == 0x2028 || code == 0x2029 || code == 0x202F || code == 0x205F ||
+           code == 0x3000;
+}
+
+static bool is_word(const gab_special_set *set, const char *character, size_t n) {
+    gab_pattern_work *work = gab_pattern_work_create(); /* such tokens are rare */
+    size_t begin = 0, end = 0;
+    bool found = work && gab_pattern_find(set->word, work, character, n, 0, &begin, &end) == GAB_OK && end > begin;
+    gab_pattern_work_destroy(&work);
+    return found;
+}
+
+static uint32_t code_before(const char *text, size_t at, size_t *n_byte) {
+    size_t back = 1;
+    while (back < 4 && back < at && ((unsigned char)text[at - back] & 0xC0) == 0x80) back++;
+    uint32_t code = gab_character_read(text + at - back, back, n_byte);
+    if (*n_byte == back) return code;
+    *n_byte = 1; /* no character */
+    return gab_character_read(text + at - 1, 1, n_byte);
+}
+
+static bool stands_alone(const gab_special_set *set, const gab_special *special, const char *text, size_t n,
+                         size_t at) {
+    size_t end = at + special->n_byte, length;
+    if (!special->single_word) return true;
+    if (at > 0 && code_before(text, at, &length) < 0x110000 && is_word(set, text + at - length, length)) return false;
+    return end == n || gab_character_read(text + end, n - end, &length) >= 0x110000 ||
+           !is_word(set, text + end, length);
+}
+
 const gab_special *gab_special_find(const gab_special_set *set, bool all, const char *text, size_t n, size_t from,
-                                    size_t *at) {
+                                    size_t *at, size_t *end) {
     if ((all ? set->n : set->n_always) == 0) return NULL;
     for (*at = from; *at < n; ++*at) {
         const gab_special *found = longest_at(set, all, text + *at, n - *at);
-        if (found) return found;
+        if (!found || !stands_alone(set, found, text, n, *at)) continue;
+        size_t length;
+        *end = *at + found->n_byte;
+        if (found->left_strip)
+            while (*at > from && is_space(code_before(text, *at, &length)) && length <= *at - from) *at -= length;
+        if (found->right_strip)
+            while (*end < n && is_space(gab_character_read(text + *end, n - *end, &length))) *end += length;
+        return found;
     }
     return NULL;
 }

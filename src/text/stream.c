@@ -1,7 +1,7 @@
 /*
  * stream.c - tokens to UTF-8 text as they come (gab_text_stream in gabbro.h): at most three bytes wait for the rest of
  * their character. U+0000 comes out as U+FFFD too, as the text is zero-terminated. Text that may be the beginning of a
- * stop string waits as well.
+ * stop string waits as well. The space that SentencePiece puts in front of a text is left out.
  */
 #include "text/tokenizer.h"
 #include "text/utf8.h"
@@ -21,6 +21,7 @@ struct gab_text_stream {
     char *held;                /* [n_held] the beginning of a stop string, perhaps */
     size_t n_held;
     bool stopped;
+    bool begins; /* nothing has come yet: a space in front is left out */
 };
 
 gab_status gab_text_stream_create(const gab_tokenizer *tokenizer, gab_text_stream **stream) {
@@ -33,6 +34,7 @@ gab_status gab_text_stream_create(const gab_tokenizer *tokenizer, gab_text_strea
         return gab_fail(NULL, GAB_ERROR_HOST_MEMORY, "no memory for a text stream");
     }
     made->tokenizer = tokenizer;
+    made->begins = gab_tokenizer_strips_space(tokenizer);
     *stream = made;
     return GAB_OK;
 }
@@ -75,6 +77,10 @@ gab_status gab_text_stream_add_stop(gab_text_stream *stream, const char *text) {
     stops[stream->n_stop++] = copy;
     stream->n_stop_max = longest;
     return GAB_OK;
+}
+
+void gab_text_stream_continue(gab_text_stream *stream) {
+    stream->begins = false;
 }
 
 bool gab_text_stream_stopped(const gab_text_stream *stream) {
@@ -134,6 +140,13 @@ static const char *advance(gab_text_stream *stream, size_t n, bool last) {
 const char *gab_text_stream_push(gab_text_stream *stream, int32_t token) {
     size_t n = 0;
     const char *piece = gab_tokenizer_piece(stream->tokenizer, token, false, &n);
+    if (stream->begins && n > 0) {
+        stream->begins = false;
+        if (*piece == ' ') {
+            piece++;
+            n--;
+        }
+    }
     if (piece) memcpy(stream->bytes + stream->n_pending, piece, n);
     return advance(stream, stream->n_pending + n, false);
 }

@@ -1,265 +1,302 @@
 #include "text/tokenizer.h"
-#include "format/reader.h"
-#include "text/bpe.h"
-#include "text/pretokenize.h"
-#include "text/special.h"
+#include "text/alphabet.h"
+#include "text/tokenizer_parts.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-typedef struct token {
-    const char *piece;
-    uint32_t n_byte;
-    uint8_t type; /* gab_token_type */
-    bool end;
-} token;
-
-struct gab_tokenizer {
-    uint32_t n_vocab;
-    int32_t bos, eos;
-    bool add_bos;
-    size_t piece_max;
-    token *tokens;
-    char *pieces; /* of all tokens, one behind the other */
-    gab_special_set specials;
-    gab_pretokenizer *pretokenizer;
-    gab_bpe *bpe;
-};
-
-/* Names of tokens that end a text or a turn, whatever the model. */
-static const char *const END_NAMES[] = {
-    "<|endoftext|>",
-    "<|end_of_text|>",
-    "<|end|>",
-    "<|im_end|>",
-    "<|eot_id|>",
-    "<|eom_id|>",
-    "<|EOT|>",
-    "<|eot|>",
-    "<|return|>",
-    "<end_of_turn>",
-    "<turn|>",
-    "</s>",
-    "<eos>",
-    "<|endofturn|>",
-    "<|end_of_turn|>",
-    "<|eos|>",
-    "<｜end▁of▁sentence｜>",
-};
-
-/* ---- loading ---- */
-
-/* The metadata of one file, while loading. */
-typedef struct source {
-    const gab_gguf *gguf;
-    const gab_log *log;
-    const char *file;
-    const gab_gguf_string *texts;
-    const int32_t *types; /* NULL: the file has none */
-} source;
-
-static bool is_control(const token *t) {
+static bool is_control(const gab_token *t) {
     return t->type == GAB_TOKEN_CONTROL || t->type == GAB_TOKEN_UNKNOWN;
 }
 
-static bool is_end_name(gab_gguf_string text) {
-    for (size_t i = 0; i < sizeof END_NAMES / sizeof *END_NAMES; i++)
-        if (strlen(END_NAMES[i]) == text.n_byte && memcmp(END_NAMES[i], text.text, text.n_byte) == 0) return true;
-    return false;
+static bool is_plain_type(uint8_t type) {
+    return type <= GAB_TOKEN_NORMAL;
 }
 
-static bool has_key(const source *s, const char *key) {
-    gab_gguf_type type;
-    for (uint64_t i = 0; i < gab_gguf_n_key(s->gguf); i++)
-        if (strcmp(gab_gguf_key_at(s->gguf, i, &type), key) == 0) return true;
-    return false;
+static gab_status fail_memory(const gab_vocabulary *v) {
+    return gab_fail(v->log, GAB_ERROR_HOST_MEMORY, "%s: no memory for a vocabulary of %u tokens", v->file, v->n_token);
 }
 
-static gab_status read_model(const source *s) {
-    gab_gguf_string model;
-    GAB_TRY(gab_gguf_require_string(s->gguf, "tokenizer.ggml.model", s->log, &model));
-    char shown[65];
-    gab_reader_show(shown, sizeof shown, model.text);
-    if (strcmp(model.text, "gpt2") != 0)
-        return gab_fail(s->log, GAB_ERROR_UNSUPPORTED,
-                        "%s: tokenizer.ggml.model is '%s'; supported is 'gpt2' (byte-level BPE)", s->file, shown);
-    return GAB_OK;
-}
+/* ---- pieces ---- */
 
-static gab_status read_tokens(source *s, gab_tokenizer *t) {
-    uint64_t n = 0, n_type = 0;
-    if (!gab_gguf_get_strings(s->gguf, "tokenizer.ggml.tokens", &s->texts, &n) || n == 0 || n > INT32_MAX)
-        return gab_fail(s->log, GAB_ERROR_FORMAT,
-                        "%s: tokenizer.ggml.tokens must be an array of 1 to 2147483647 strings; the file has no usable "
-                        "vocabulary",
-                        s->file);
-    if (!gab_gguf_get_i32s(s->gguf, "tokenizer.ggml.token_type", &s->types, &n_type) &&
-        has_key(s, "tokenizer.ggml.token_type"))
-        return gab_fail(s->log, GAB_ERROR_FORMAT, "%s: tokenizer.ggml.token_type is no array of 32-bit integers",
-                        s->file);
-    if (s->types && n_type != n)
-        return gab_fail(
-            s->log, GAB_ERROR_FORMAT,
-            "%s: tokenizer.ggml.token_type has %llu entries, tokenizer.ggml.tokens %llu; the file is damaged", s->file,
-            (unsigned long long)n_type, (unsigned long long)n);
-    t->n_vocab = (uint32_t)n;
-    t->tokens = calloc(n, sizeof *t->tokens);
-    if (!t->tokens) return gab_fail(s->log, GAB_ERROR_HOST_MEMORY, "%s: no memory for %u tokens", s->file, t->n_vocab);
-    for (uint32_t id = 0; id < n; id++) {
-        int32_t type = s->types ? s->types[id] : GAB_TOKEN_NORMAL;
-        if (type < GAB_TOKEN_UNDEFINED || type > GAB_TOKEN_BYTE)
-            return gab_fail(s->log, GAB_ERROR_FORMAT, "%s: tokenizer.ggml.token_type[%u] is %d, not one of 0 to 6",
-                            s->file, id, type);
-        t->tokens[id].type = (uint8_t)type;
-        t->tokens[id].end = is_end_name(s->texts[id]);
+/* The byte of "<0x41>"; -1: it is spelled otherwise. */
+static int byte_spelled(gab_gguf_string text) {
+    if (text.n_byte != 6 || memcmp(text.text, "<0x", 3) != 0 || text.text[5] != '>') return -1;
+    int byte = 0;
+    for (int i = 3; i < 5; i++) {
+        char c = text.text[i];
+        int digit = c >= '0' && c <= '9'   ? c - '0'
+                    : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                    : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                                           : -1;
+        if (digit < 0) return -1;
+        byte = byte * 16 + digit;
     }
-    return GAB_OK;
+    return byte;
 }
 
-/* -1: the file does not have the key. */
-static gab_status read_id(const source *s, const gab_tokenizer *t, const char *key, int32_t *id) {
-    uint32_t value;
-    *id = -1;
-    if (!has_key(s, key)) return GAB_OK;
-    GAB_TRY(gab_gguf_require_u32(s->gguf, key, s->log, &value));
-    if (value >= t->n_vocab)
-        return gab_fail(s->log, GAB_ERROR_FORMAT, "%s: %s is %u, but the vocabulary has %u tokens", s->file, key, value,
-                        t->n_vocab);
-    *id = (int32_t)value;
-    return GAB_OK;
-}
-
-static gab_status read_special_ids(const source *s, gab_tokenizer *t) {
-    int32_t eot, eom;
-    GAB_TRY(read_id(s, t, "tokenizer.ggml.bos_token_id", &t->bos));
-    GAB_TRY(read_id(s, t, "tokenizer.ggml.eos_token_id", &t->eos));
-    GAB_TRY(read_id(s, t, "tokenizer.ggml.eot_token_id", &eot));
-    GAB_TRY(read_id(s, t, "tokenizer.ggml.eom_token_id", &eom));
-    const int32_t ends[] = {t->eos, eot, eom};
-    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
-        if (ends[i] >= 0) t->tokens[ends[i]].end = true;
-    if (!s->types) {
-        for (uint32_t id = 0; id < t->n_vocab; id++)
-            if (t->tokens[id].end || (int32_t)id == t->bos) t->tokens[id].type = GAB_TOKEN_CONTROL;
+static size_t unescape_spaces(const char *text, size_t n, char *out) {
+    const size_t n_space = sizeof GAB_ESCAPED_SPACE - 1;
+    size_t written = 0;
+    for (size_t i = 0; i < n;) {
+        bool space = n - i >= n_space && memcmp(text + i, GAB_ESCAPED_SPACE, n_space) == 0;
+        out[written++] = space ? ' ' : text[i];
+        i += space ? n_space : 1;
     }
-    if (gab_gguf_get_bool(s->gguf, "tokenizer.ggml.add_bos_token", &t->add_bos) && t->add_bos && t->bos < 0) {
-        gab_log_print(s->log, GAB_LOG_WARNING,
-                      "%s: tokenizer.ggml.add_bos_token is true, but there is no tokenizer.ggml.bos_token_id; no start "
-                      "token is added",
-                      s->file);
-        t->add_bos = false;
-    }
-    return GAB_OK;
+    return written;
 }
 
-static gab_status read_pieces(const source *s, gab_tokenizer *t) {
+/* What a token is in a text, at most as long as it is spelled. */
+static size_t write_piece(const gab_vocabulary *v, uint8_t type, gab_gguf_string text, char *out) {
+    const bool by_bytes = v->model == GAB_VOCABULARY_BYTES;
+    int byte = type == GAB_TOKEN_BYTE && !by_bytes ? byte_spelled(text) : -1;
+    if (byte >= 0) {
+        *out = (char)byte;
+        return 1;
+    }
+    if (by_bytes && is_plain_type(type)) return gab_alphabet_read(text.text, text.n_byte, out);
+    if (v->escaped_spaces && (is_plain_type(type) || type == GAB_TOKEN_USER_DEFINED))
+        return unescape_spaces(text.text, text.n_byte, out);
+    memcpy(out, text.text, text.n_byte);
+    return text.n_byte;
+}
+
+static gab_status make_pieces(const gab_vocabulary *v, gab_tokenizer *t) {
     uint64_t total = 0;
-    for (uint32_t id = 0; id < t->n_vocab; id++) {
-        uint64_t n = s->texts[id].n_byte;
+    for (uint32_t id = 0; id < v->n_token; id++) {
+        uint64_t n = v->texts[id].n_byte;
         if (n > GAB_TOKEN_BYTES_MAX)
-            return gab_fail(s->log, GAB_ERROR_FORMAT, "%s: tokenizer.ggml.tokens[%u] has %llu bytes; the limit is %d",
-                            s->file, id, (unsigned long long)n, GAB_TOKEN_BYTES_MAX);
+            return gab_fail(v->log, GAB_ERROR_FORMAT, "%s: %s[%u] has %llu bytes; the limit is %d", v->file,
+                            v->tokens_field, id, (unsigned long long)n, GAB_TOKEN_BYTES_MAX);
         total += n;
     }
+    t->tokens = calloc(v->n_token, sizeof *t->tokens);
     t->pieces = total < SIZE_MAX ? malloc((size_t)total + 1) : NULL;
-    if (!t->pieces)
-        return gab_fail(s->log, GAB_ERROR_HOST_MEMORY, "%s: no memory for a vocabulary of %llu bytes", s->file,
-                        (unsigned long long)total);
+    if (!t->tokens || !t->pieces) return fail_memory(v);
     char *next = t->pieces;
-    for (uint32_t id = 0; id < t->n_vocab; id++) {
-        gab_gguf_string text = s->texts[id];
-        token *k = &t->tokens[id];
-        k->piece = next;
-        k->n_byte = (uint32_t)text.n_byte;
-        if (k->type <= GAB_TOKEN_NORMAL) {
-            k->n_byte = (uint32_t)gab_bpe_spell_bytes(text.text, text.n_byte, next);
-        } else {
-            memcpy(next, text.text, text.n_byte);
-        }
+    for (uint32_t id = 0; id < v->n_token; id++) {
+        gab_token *k = &t->tokens[id];
+        *k = (gab_token){next, 0, v->types[id], v->ends[id]};
+        k->n_byte = (uint32_t)write_piece(v, k->type, v->texts[id], next);
         next += k->n_byte;
         if (k->n_byte > t->piece_max) t->piece_max = k->n_byte;
     }
     return GAB_OK;
 }
 
-static gab_status make_bpe(const source *s, gab_tokenizer *t) {
-    int32_t byte_tokens[256];
+/* The pieces of normal tokens, to find whole words: words of bytes, or without spaces, are spelled as in the text. */
+static gab_status make_whole(const gab_vocabulary *v, gab_tokenizer *t) {
+    if (!v->whole_words && !v->whole_newlines) return GAB_OK;
+    t->spelled = calloc(v->n_token, sizeof *t->spelled);
+    if (!t->spelled || !gab_token_index_reserve(&t->whole, t->spelled, v->n_token)) return fail_memory(v);
+    for (uint32_t id = 0; id < v->n_token; id++) {
+        const gab_token *k = &t->tokens[id];
+        t->spelled[id] = (gab_gguf_string){k->piece, k->n_byte};
+        if (is_plain_type(k->type) && k->n_byte > 0) gab_token_index_add(&t->whole, id);
+    }
+    return GAB_OK;
+}
+
+/* ---- the model ---- */
+
+/* The tokens of bytes: pieces of one byte in a byte-level vocabulary, "<0x41>" in others. */
+static gab_status find_bytes(const gab_vocabulary *v, const gab_tokenizer *t, int32_t byte_tokens[256]) {
     int n_missing = 256;
     for (int b = 0; b < 256; b++) byte_tokens[b] = -1;
-    for (uint32_t id = 0; id < t->n_vocab; id++) {
-        const token *k = &t->tokens[id];
-        if (k->type > GAB_TOKEN_NORMAL || k->n_byte != 1 || byte_tokens[(unsigned char)*k->piece] >= 0) continue;
+    for (uint32_t id = 0; id < v->n_token; id++) {
+        const gab_token *k = &t->tokens[id];
+        bool candidate = v->model == GAB_VOCABULARY_BYTES ? is_plain_type(k->type) && k->n_byte == 1
+                                                          : k->type == GAB_TOKEN_BYTE && k->n_byte == 1;
+        if (!candidate || byte_tokens[(unsigned char)*k->piece] >= 0) continue;
         byte_tokens[(unsigned char)*k->piece] = (int32_t)id;
         n_missing--;
     }
+    if (v->model != GAB_VOCABULARY_BYTES) return GAB_OK;
     if (n_missing == 256)
-        return gab_fail(
-            s->log, GAB_ERROR_FORMAT,
-            "%s: tokenizer.ggml.tokens has no token of a single byte, so that it is no byte-level vocabulary", s->file);
+        return gab_fail(v->log, GAB_ERROR_FORMAT,
+                        "%s: %s has no token of a single byte, so that it is no byte-level vocabulary", v->file,
+                        v->tokens_field);
     if (n_missing)
-        gab_log_print(s->log, GAB_LOG_DEBUG, "%s: the vocabulary has no token for %d byte values; they become U+FFFD",
-                      s->file, n_missing);
-    const gab_gguf_string *merges;
-    uint64_t n_merge;
-    if (!gab_gguf_get_strings(s->gguf, "tokenizer.ggml.merges", &merges, &n_merge))
-        return gab_fail(s->log, GAB_ERROR_FORMAT,
-                        "%s: tokenizer.ggml.merges is missing or no array of strings; byte-level BPE needs it",
-                        s->file);
-    return gab_bpe_create(byte_tokens, s->texts, t->n_vocab, merges, n_merge, s->file, s->log, &t->bpe);
-}
-
-static bool is_special(const token *k) {
-    return k->n_byte > 0 && (is_control(k) || k->type == GAB_TOKEN_USER_DEFINED);
-}
-
-static gab_status make_specials(const source *s, gab_tokenizer *t) {
-    size_t n = 0;
-    for (uint32_t id = 0; id < t->n_vocab; id++) n += is_special(&t->tokens[id]);
-    t->specials.items = calloc(n + 1, sizeof *t->specials.items);
-    if (!t->specials.items)
-        return gab_fail(s->log, GAB_ERROR_HOST_MEMORY, "%s: no memory for %zu special tokens", s->file, n);
-    for (uint32_t id = 0; id < t->n_vocab; id++) {
-        const token *k = &t->tokens[id];
-        if (!is_special(k)) continue;
-        t->specials.items[t->specials.n++] =
-            (gab_special){k->piece, k->n_byte, (int32_t)id, k->type == GAB_TOKEN_USER_DEFINED};
-    }
-    gab_special_set_sort(&t->specials);
+        gab_log_print(v->log, GAB_LOG_DEBUG, "%s: the vocabulary has no token for %d byte values; they become U+FFFD",
+                      v->file, n_missing);
     return GAB_OK;
+}
+
+/* What no merge of characters makes, and no text becomes but as a special token. */
+static bool is_apart(uint8_t type) {
+    return type == GAB_TOKEN_CONTROL || type == GAB_TOKEN_UNKNOWN || type == GAB_TOKEN_BYTE || type == GAB_TOKEN_UNUSED;
+}
+
+static gab_status make_model(const gab_vocabulary *v, gab_tokenizer *t) {
+    int32_t byte_tokens[256];
+    gab_status status;
+    GAB_TRY(find_bytes(v, t, byte_tokens));
+    uint8_t *apart = malloc(v->n_token);
+    if (!apart) return fail_memory(v);
+    for (uint32_t id = 0; id < v->n_token; id++) apart[id] = is_apart(v->types[id]);
+    if (v->model == GAB_VOCABULARY_UNIGRAM) {
+        gab_unigram_source source = {.file = v->file,
+                                     .tokens = v->texts,
+                                     .scores = v->scores,
+                                     .n_token = v->n_token,
+                                     .skip = apart,
+                                     .unknown = v->unknown};
+        memcpy(source.byte_tokens, byte_tokens, sizeof byte_tokens);
+        status = gab_unigram_create(&source, v->log, &t->unigram);
+    } else {
+        gab_bpe_source source = {.file = v->file,
+                                 .tokens_field = v->tokens_field,
+                                 .merges_field = v->merges_field,
+                                 .tokens = v->texts,
+                                 .n_token = v->n_token,
+                                 .no_merge = v->merges ? NULL : apart, /* a list of merges knows what it makes */
+                                 .merges = v->merges,
+                                 .n_merge = v->n_merge,
+                                 .scores = v->scores,
+                                 .characters = v->model == GAB_VOCABULARY_CHARACTERS,
+                                 .unknown = v->unknown,
+                                 .fuse_unknown = v->fuse_unknown};
+        memcpy(source.byte_tokens, byte_tokens, sizeof byte_tokens);
+        status = gab_bpe_create(&source, v->log, &t->bpe);
+    }
+    free(apart);
+    return status;
+}
+
+/* ---- special tokens ---- */
+
+/* Found as the file spells it; the text is owned. */
+static gab_status add_special(const gab_vocabulary *v, gab_tokenizer *t, const gab_vocabulary_special *s) {
+    const char *text = v->texts[s->id].text;
+    size_t n = (size_t)v->texts[s->id].n_byte;
+    char *memory = NULL;
+    if (s->normalized) GAB_TRY(gab_normalize(t->normalizer, text, n, true, &text, &n, &memory));
+    char *copy = malloc(n + 1);
+    if (copy) memcpy(copy, text, n);
+    free(memory);
+    if (!copy) return fail_memory(v);
+    if (n == 0) {
+        free(copy);
+        return GAB_OK;
+    }
+    gab_special_set *set = s->normalized ? &t->normalized : &t->specials;
+    set->items[set->n++] = (gab_special){copy, n, s->id, s->always, s->single_word, s->left_strip, s->right_strip};
+    return GAB_OK;
+}
+
+static gab_status make_specials(const gab_vocabulary *v, gab_tokenizer *t) {
+    t->specials.items = calloc(v->n_special + 1, sizeof *t->specials.items);
+    t->normalized.items = calloc(v->n_special + 1, sizeof *t->normalized.items);
+    if (!t->specials.items || !t->normalized.items) return fail_memory(v);
+    for (size_t i = 0; i < v->n_special; i++) GAB_TRY(add_special(v, t, &v->specials[i]));
+    gab_special_set_sort(&t->specials);
+    gab_special_set_sort(&t->normalized);
+    static const char WORD[] = "[\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}]";
+    GAB_TRY(gab_pattern_create(WORD, sizeof WORD - 1, false, v->file, v->log, &t->word));
+    t->specials.word = t->normalized.word = t->word;
+    return GAB_OK;
+}
+
+/* ---- making ---- */
+
+static gab_status make(const gab_vocabulary *v, gab_tokenizer *t) {
+    t->n_vocab = v->n_token;
+    t->bos = v->bos;
+    t->eos = v->eos;
+    memcpy(t->prefix, v->prefix, sizeof t->prefix);
+    memcpy(t->suffix, v->suffix, sizeof t->suffix);
+    t->n_prefix = v->n_prefix;
+    t->n_suffix = v->n_suffix;
+    t->strip_space = v->strip_space;
+    t->whole_words = v->whole_words;
+    t->whole_newlines = v->whole_newlines;
+    GAB_TRY(make_pieces(v, t));
+    GAB_TRY(make_whole(v, t));
+    GAB_TRY(make_model(v, t));
+    GAB_TRY(gab_normalizer_create(v->normalizer, v->n_normalizer, v->file, v->log, &t->normalizer));
+    GAB_TRY(gab_normalizer_create(v->spacer, v->n_spacer, v->file, v->log, &t->spacer));
+    GAB_TRY(make_specials(v, t));
+    return gab_pretokenizer_create(v->splits, v->n_split, true, v->file, v->log, &t->pretokenizer);
+}
+
+gab_status gab_vocabulary_finish(gab_vocabulary *v, gab_status read, gab_tokenizer **tokenizer) {
+    gab_tokenizer *made = NULL;
+    gab_status status = read;
+    if (status == GAB_OK) {
+        made = calloc(1, sizeof *made);
+        status = made ? make(v, made) : fail_memory(v);
+    }
+    gab_vocabulary_free(v);
+    if (status != GAB_OK) gab_tokenizer_destroy(&made);
+    if (status == GAB_OK) *tokenizer = made;
+    return status;
 }
 
 gab_status gab_tokenizer_create(const gab_gguf *gguf, const gab_log *log, gab_tokenizer **tokenizer) {
-    source s = {.gguf = gguf, .log = log, .file = gab_gguf_path(gguf)};
-    gab_gguf_string pre = {"default", 7};
-    gab_status status = GAB_OK;
-    gab_tokenizer *made = calloc(1, sizeof *made);
-    if (!made) return gab_fail(log, GAB_ERROR_HOST_MEMORY, "%s: no memory for the vocabulary", s.file);
-    GAB_TRY_GOTO(read_model(&s), error);
-    GAB_TRY_GOTO(read_tokens(&s, made), error);
-    GAB_TRY_GOTO(read_special_ids(&s, made), error);
-    GAB_TRY_GOTO(read_pieces(&s, made), error);
-    GAB_TRY_GOTO(make_bpe(&s, made), error);
-    GAB_TRY_GOTO(make_specials(&s, made), error);
-    if (has_key(&s, "tokenizer.ggml.pre"))
-        GAB_TRY_GOTO(gab_gguf_require_string(gguf, "tokenizer.ggml.pre", log, &pre), error);
-    GAB_TRY_GOTO(gab_pretokenizer_create(pre.text, true, s.file, log, &made->pretokenizer), error);
-    *tokenizer = made;
-    return GAB_OK;
-error:
-    gab_tokenizer_destroy(&made);
-    return status;
+    gab_vocabulary v = {.file = gab_gguf_path(gguf), .log = log};
+    return gab_vocabulary_finish(&v, gab_vocabulary_read_gguf(&v, gguf), tokenizer);
+}
+
+gab_status gab_tokenizer_create_json(const char *path, const gab_log *log, gab_tokenizer **tokenizer) {
+    gab_vocabulary v = {.file = path, .log = log};
+    return gab_vocabulary_finish(&v, gab_vocabulary_read_json(&v, path), tokenizer);
+}
+
+static void free_specials(gab_special_set *set) {
+    for (size_t i = 0; i < set->n; i++) free((char *)set->items[i].text);
+    free(set->items);
 }
 
 void gab_tokenizer_destroy(gab_tokenizer **tokenizer) {
     gab_tokenizer *t = tokenizer ? *tokenizer : NULL;
     if (!t) return;
     gab_bpe_destroy(&t->bpe);
+    gab_unigram_destroy(&t->unigram);
     gab_pretokenizer_destroy(&t->pretokenizer);
-    free(t->specials.items);
+    gab_normalizer_destroy(&t->normalizer);
+    gab_normalizer_destroy(&t->spacer);
+    gab_token_index_free(&t->whole);
+    free_specials(&t->specials);
+    free_specials(&t->normalized);
+    gab_pattern_destroy(&t->word);
+    free(t->spelled);
     free(t->pieces);
     free(t->tokens);
     free(t);
     *tokenizer = NULL;
+}
+
+void gab_vocabulary_free(gab_vocabulary *v) {
+    gab_arena_free(&v->arena);
+}
+
+/* Names of tokens that end a text or a turn, whatever the model. */
+bool gab_vocabulary_is_end_name(gab_gguf_string text) {
+    static const char *const NAMES[] = {
+        "<|endoftext|>",
+        "<|end_of_text|>",
+        "<|end|>",
+        "<|im_end|>",
+        "<|eot_id|>",
+        "<|eom_id|>",
+        "<|EOT|>",
+        "<|eot|>",
+        "<|return|>",
+        "<end_of_turn>",
+        "<turn|>",
+        "</s>",
+        "<eos>",
+        "<|endofturn|>",
+        "<|eos|>",
+        "<|end_of_turn|>",
+        "<|call|>",
+        "<|END_OF_TURN_TOKEN|>",
+        "<｜end▁of▁sentence｜>",
+    };
+    for (size_t i = 0; i < sizeof NAMES / sizeof *NAMES; i++)
+        if (strlen(NAMES[i]) == text.n_byte && memcmp(NAMES[i], text.text, text.n_byte) == 0) return true;
+    return false;
 }
 
 /* ---- questions ---- */
@@ -280,134 +317,21 @@ size_t gab_tokenizer_piece_max(const gab_tokenizer *tokenizer) {
     return tokenizer->piece_max;
 }
 
-static const token *token_at(const gab_tokenizer *tokenizer, int32_t id) {
+bool gab_tokenizer_strips_space(const gab_tokenizer *tokenizer) {
+    return tokenizer->strip_space;
+}
+
+static const gab_token *token_at(const gab_tokenizer *tokenizer, int32_t id) {
     return id >= 0 && (uint32_t)id < tokenizer->n_vocab ? &tokenizer->tokens[id] : NULL;
 }
 
 bool gab_tokenizer_is_end(const gab_tokenizer *tokenizer, int32_t id) {
-    const token *t = token_at(tokenizer, id);
+    const gab_token *t = token_at(tokenizer, id);
     return t && t->end;
 }
 
 const char *gab_tokenizer_piece(const gab_tokenizer *tokenizer, int32_t id, bool with_special, size_t *n_byte) {
-    const token *t = token_at(tokenizer, id);
+    const gab_token *t = token_at(tokenizer, id);
     *n_byte = t && (with_special || !is_control(t)) ? t->n_byte : 0;
     return t ? t->piece : NULL;
-}
-
-/* ---- encoding ---- */
-
-enum {
-    TEXT_BYTES_MAX = 1 << 30, /* BPE numbers the parts of a word with 32 bits */
-    CACHE_SLOTS = 1 << 14,
-    CACHE_TEXT_MIN = 4096, /* shorter texts have too few words twice */
-    CACHE_WORD_MAX = 64,
-};
-
-/* A word met earlier in the same text: its tokens are n_id of those made so far. */
-typedef struct cached_word {
-    const char *word;
-    size_t first_id;
-    uint32_t n_byte, n_id; /* n_byte 0: free */
-} cached_word;
-
-typedef struct encoder {
-    const gab_tokenizer *tokenizer;
-    int32_t *ids;
-    size_t n, n_max;
-    cached_word *cache; /* NULL: none */
-    gab_bpe_work work;
-} encoder;
-
-static bool reserve(encoder *e, size_t n) {
-    if (n <= e->n_max - e->n) return true;
-    size_t n_max = e->n_max;
-    do {
-        if (n_max > SIZE_MAX / 2 / sizeof *e->ids) return false;
-        n_max = n_max ? n_max * 2 : 64;
-    } while (n > n_max - e->n);
-    int32_t *grown = realloc(e->ids, n_max * sizeof *grown);
-    if (!grown) return false;
-    e->ids = grown;
-    e->n_max = n_max;
-    return true;
-}
-
-static bool append(encoder *e, const int32_t *ids, size_t n) {
-    if (!reserve(e, n)) return false;
-    if (n) memcpy(e->ids + e->n, ids, n * sizeof *ids);
-    e->n += n;
-    return true;
-}
-
-static cached_word *cache_slot(const encoder *e, const char *word, size_t n) {
-    if (!e->cache || n > CACHE_WORD_MAX) return NULL;
-    uint32_t hash = 0x811C9DC5u; /* FNV-1a */
-    for (size_t i = 0; i < n; i++) hash = (hash ^ (unsigned char)word[i]) * 0x01000193u;
-    return &e->cache[(hash ^ hash >> 15) % CACHE_SLOTS];
-}
-
-static bool encode_word(void *user, const char *word, size_t n) {
-    encoder *e = user;
-    cached_word *cached = cache_slot(e, word, n);
-    if (cached && cached->n_byte == n && memcmp(cached->word, word, n) == 0) {
-        if (!reserve(e, cached->n_id)) return false;
-        return append(e, e->ids + cached->first_id, cached->n_id);
-    }
-    const int32_t *ids;
-    size_t n_id;
-    if (!gab_bpe_encode(e->tokenizer->bpe, &e->work, word, n, &ids, &n_id)) return false;
-    if (cached) *cached = (cached_word){word, e->n, (uint32_t)n, (uint32_t)n_id};
-    return append(e, ids, n_id);
-}
-
-/* Special tokens, and the text between them. */
-static gab_status encode_text(encoder *e, const char *text, size_t n, bool parse_special) {
-    const gab_tokenizer *t = e->tokenizer;
-    for (size_t done = 0; done < n;) {
-        size_t at = n;
-        const gab_special *special = gab_special_find(&t->specials, parse_special, text, n, done, &at);
-        if (!special) at = n;
-        GAB_TRY(gab_pretokenize(t->pretokenizer, text + done, at - done, encode_word, e));
-        done = at;
-        if (special) {
-            if (!append(e, &special->id, 1)) return GAB_ERROR_CANCELLED;
-            done += special->n_byte;
-        }
-    }
-    return GAB_OK;
-}
-
-gab_status gab_tokenizer_encode(const gab_tokenizer *tokenizer, const char *text, size_t n_byte, bool add_bos,
-                                bool parse_special, int32_t **tokens, size_t *n_token) {
-    if (!tokenizer || !tokens || !n_token || (!text && n_byte))
-        return gab_fail(NULL, GAB_ERROR_ARGUMENT,
-                        "gab_tokenizer_encode: tokenizer, text, tokens and n_token must not be NULL");
-    if (n_byte > TEXT_BYTES_MAX)
-        return gab_fail(NULL, GAB_ERROR_LIMIT,
-                        "gab_tokenizer_encode: the text has %zu bytes, the limit is %d; encode it in parts", n_byte,
-                        TEXT_BYTES_MAX);
-    encoder e = {.tokenizer = tokenizer, .work = {.scan_max = GAB_BPE_SCAN_MAX}};
-    if (n_byte >= CACHE_TEXT_MIN) e.cache = calloc(CACHE_SLOTS, sizeof *e.cache); /* slower without */
-    bool start = add_bos && tokenizer->add_bos;
-    /* also for an empty text there is something to free */
-    gab_status status = reserve(&e, n_byte / 4 + 1) ? GAB_OK : GAB_ERROR_CANCELLED;
-    if (status == GAB_OK && start) append(&e, &tokenizer->bos, 1);
-    if (status == GAB_OK) status = encode_text(&e, text, n_byte, parse_special);
-    free(e.cache);
-    gab_bpe_work_free(&e.work);
-    if (status != GAB_OK) {
-        free(e.ids);
-        if (status != GAB_ERROR_CANCELLED) return status;
-        return gab_fail(NULL, GAB_ERROR_HOST_MEMORY, "no memory for the tokens of a text of %zu bytes", n_byte);
-    }
-    *tokens = e.ids;
-    *n_token = e.n;
-    return GAB_OK;
-}
-
-void gab_tokens_free(int32_t **tokens) {
-    if (!tokens) return;
-    free(*tokens);
-    *tokens = NULL;
 }

@@ -211,7 +211,9 @@ void gab_record_dispatch(gab_recorder *r, const gab_dispatch *d) {
     gab_vk *vk = r->vk;
     if (r->status != GAB_OK) return;
     if (!r->list) {
-        if (!r->keys)
+        if (r->tell)
+            r->tell(r->tell_user, d);
+        else if (!r->keys)
             r->status = gab_pipeline_request(vk->pipelines, &d->pipeline);
         else if (r->n_key < r->key_capacity)
             r->keys[r->n_key++] = d->pipeline;

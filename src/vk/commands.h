@@ -26,6 +26,8 @@ typedef struct gab_command_list {
     uint32_t n_run; /* times it was run to its end */
 } gab_command_list;
 
+struct gab_dispatch;
+
 typedef struct gab_recorder {
     gab_vk *vk;
     gab_command_list *list; /* NULL: only collect pipelines */
@@ -34,7 +36,9 @@ typedef struct gab_recorder {
     double primary_cost; /* a primary above this many operations ends between pieces, and another goes on; 0: never */
     uint32_t n_primary_kept; /* primaries of the list that are not used for this */
     gab_pipeline_key *keys;  /* with list NULL: where to note the pipelines instead of requesting them; may be NULL */
-    uint32_t n_key, key_capacity; /* what is more than fits is left out */
+    uint32_t n_key, key_capacity;                                  /* what is more than fits is left out */
+    void (*tell)(void *user, const struct gab_dispatch *dispatch); /* with list NULL: who is told of each, instead */
+    void *tell_user;
     gab_status status;
 } gab_recorder;
 

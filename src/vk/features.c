@@ -96,39 +96,47 @@ static bool is_useful(const VkCooperativeMatrixPropertiesKHR *p) {
            (p->NSize == 8 || p->NSize == 16) && (p->KSize == 8 || p->KSize == 16 || p->KSize == 32);
 }
 
-/* The largest of the device's shapes; all zeros: none. */
-static gab_matrix_shape read_matrix(const gab_vk *vk) {
+uint32_t gab_matrix_shapes(const gab_vk *vk, gab_matrix_shape shapes[GAB_MATRIX_SHAPE_MAX]) {
     enum { SHAPE_MAX = 256 };
-    gab_matrix_shape best = {0};
+    uint32_t n_shape = 0;
     VkPhysicalDeviceVulkanMemoryModelFeatures model = {
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_MEMORY_MODEL_FEATURES};
     VkPhysicalDeviceCooperativeMatrixFeaturesKHR f = {
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_COOPERATIVE_MATRIX_FEATURES_KHR};
     VkCooperativeMatrixPropertiesKHR list[SHAPE_MAX];
     uint32_t n = SHAPE_MAX;
-    if (!gab_has_extension(vk->physical, VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME)) return best;
+    if (!gab_has_extension(vk->physical, VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME)) return 0;
     query(vk, &model);
     query(vk, &f);
     const uint32_t lanes = matrix_lanes(vk);
     if (!model.vulkanMemoryModel || !model.vulkanMemoryModelDeviceScope || !f.cooperativeMatrix || lanes < 8 ||
         lanes > 64)
-        return best;
-    if (vk->properties.limits.maxComputeSharedMemorySize < 32768) return best;
+        return 0;
+    if (vk->properties.limits.maxComputeSharedMemorySize < 32768) return 0;
     for (uint32_t i = 0; i < SHAPE_MAX; i++)
         list[i] = (VkCooperativeMatrixPropertiesKHR){.sType = VK_STRUCTURE_TYPE_COOPERATIVE_MATRIX_PROPERTIES_KHR};
-    if (vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR(vk->physical, &n, list) < 0) return best;
-    for (uint32_t i = 0; i < n; i++)
-        if (is_useful(&list[i]) && list[i].MSize * list[i].NSize * list[i].KSize > best.m * best.n * best.k)
-            best = (gab_matrix_shape){list[i].MSize, list[i].NSize, list[i].KSize, lanes};
-    return best;
+    if (vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR(vk->physical, &n, list) < 0) return 0;
+    for (uint32_t i = 0; i < n && n_shape < GAB_MATRIX_SHAPE_MAX; i++)
+        if (is_useful(&list[i]))
+            shapes[n_shape++] = (gab_matrix_shape){list[i].MSize, list[i].NSize, list[i].KSize, lanes};
+    return n_shape;
 }
 
 #else
-static gab_matrix_shape read_matrix(const gab_vk *vk) {
-    (void)vk;
-    return (gab_matrix_shape){0};
+uint32_t gab_matrix_shapes(const gab_vk *vk, gab_matrix_shape shapes[GAB_MATRIX_SHAPE_MAX]) {
+    (void)vk, (void)shapes;
+    return 0;
 }
 #endif
+
+/* The largest of the device's shapes; all zeros: none. */
+static gab_matrix_shape read_matrix(const gab_vk *vk) {
+    gab_matrix_shape shapes[GAB_MATRIX_SHAPE_MAX], best = {0};
+    const uint32_t n = gab_matrix_shapes(vk, shapes);
+    for (uint32_t i = 0; i < n; i++)
+        if (shapes[i].m * shapes[i].n * shapes[i].k > best.m * best.n * best.k) best = shapes[i];
+    return best;
+}
 
 void gab_features_read(gab_vk *vk) {
     if (has_address(vk)) vk->features |= GAB_FEATURE_ADDRESS;

@@ -29,6 +29,10 @@ bool gab_has_extension(VkPhysicalDevice physical, const char *name);
 /* Sets vk->features and vk->matrix: what variants of kernels may use. */
 void gab_features_read(gab_vk *vk);
 
+/* The shapes of cooperative matrices that kernels could use; how many. */
+enum { GAB_MATRIX_SHAPE_MAX = 64 };
+uint32_t gab_matrix_shapes(const gab_vk *vk, gab_matrix_shape shapes[GAB_MATRIX_SHAPE_MAX]);
+
 /* What to ask for when the device is created, for vk->features; `next` is what the chain ends in. */
 void gab_features_enable(const gab_vk *vk, const void *next, gab_feature_chain *chain);
 

@@ -301,6 +301,26 @@ gab_status gab_pipeline_get(gab_pipeline_store *store, const gab_pipeline_key *k
     return status;
 }
 
+gab_status gab_pipeline_compile_again(gab_pipeline_store *store, uint32_t *n, double *ms) {
+    gab_status status = GAB_OK;
+    pthread_mutex_lock(&store->lock);
+    const VkPipelineCache cache = store->cache;
+    const uint64_t start = gab_time_ns();
+    store->cache = VK_NULL_HANDLE;
+    *n = 0;
+    for (pipeline_node *node = store->first; node && status == GAB_OK; node = node->next) {
+        gab_pipeline again = node->pipeline;
+        if (!again.pipeline) continue;
+        status = compile(store, &again);
+        if (status == GAB_OK) store->vk->fn.vkDestroyPipeline(store->vk->device, again.pipeline, NULL);
+        ++*n;
+    }
+    store->cache = cache;
+    *ms = gab_time_ms_since(start);
+    pthread_mutex_unlock(&store->lock);
+    return status;
+}
+
 void gab_pipeline_key_use_matrix(gab_pipeline_key *key, const gab_matrix_shape *shape) {
     key->subgroup = shape->lanes;
     key->spec[GAB_SPEC_M] = shape->m;
@@ -319,8 +339,10 @@ const gab_pipeline *gab_pipeline_at(const gab_pipeline_store *store, uint32_t i)
 }
 
 void gab_pipeline_describe(const gab_pipeline_key *key, char *text, size_t size) {
-    static const char *const names[GAB_SPEC_COUNT] = {"lanes", "rows", "cols", "head_dim", "kv_f16",    "decode",
-                                                      "m",     "n",    "k",    "kv_store", "subgroups", "depth"};
+    static const char *const names[] = {"lanes", "rows",   "cols",     "head_dim",  "kv_f16", "decode", "m",
+                                        "n",     "k",      "kv_store", "subgroups", "depth",  "rope",   "gated",
+                                        "norm",  "window", "softcap",  "experts",   "sinks"};
+    _Static_assert(sizeof names / sizeof *names == GAB_SPEC_COUNT, "a name for each constant");
     int at = snprintf(text, size, "%s", gab_shaders[key->shader].name);
     for (int i = 0; i < GAB_SPEC_COUNT; i++)
         if (key->spec[i] && at > 0 && (size_t)at < size)

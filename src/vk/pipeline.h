@@ -39,6 +39,10 @@ gab_status gab_pipeline_compile_requested(gab_pipeline_store *store);
  * store. */
 gab_status gab_pipeline_get(gab_pipeline_store *store, const gab_pipeline_key *key, const gab_pipeline **pipeline);
 
+/* Compiles all that there are again, one after the other and without the cache, to see what it takes: how many, and
+ * milliseconds. Drivers may have a cache of their own. */
+gab_status gab_pipeline_compile_again(gab_pipeline_store *store, uint32_t *n, double *ms);
+
 /* Makes it a pipeline of cooperative matrices of a shape: subgroup, M, N, K. */
 void gab_pipeline_key_use_matrix(gab_pipeline_key *key, const gab_matrix_shape *shape);
 

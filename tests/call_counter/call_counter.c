@@ -1,6 +1,6 @@
 /*
- * call_counter.c - a Vulkan layer for tests: counts the calls that a program makes while it generates, and loses a
- * device on demand. Functions beyond Vulkan's: see call_counter.h.
+ * call_counter.c - a Vulkan layer for tests: counts the calls that a program makes while it generates, loses a
+ * device and spoils a shader on demand. Functions beyond Vulkan's: see call_counter.h.
  *
  * Reference: Vulkan-Loader, docs/LoaderLayerInterface.md, interface version 2. A dispatchable handle points to its
  * dispatch table, which a device shares with its queues and command buffers: that pointer is the key to what is kept of
@@ -10,6 +10,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -59,6 +60,12 @@ __attribute__((visibility("default"))) uint64_t gab_call_counter_get(const char 
     for (int i = 0; i < CALL_COUNT; i++)
         if (strcmp(names[i], name) == 0) return counts[i];
     return UINT64_MAX;
+}
+
+static atomic_uint_least64_t n_spoilt;
+
+__attribute__((visibility("default"))) uint64_t gab_call_counter_spoilt(void) {
+    return n_spoilt;
 }
 
 __attribute__((visibility("default"))) void gab_call_counter_lose_device_at(uint64_t submit) {
@@ -170,6 +177,66 @@ static VKAPI_ATTR void VKAPI_CALL destroy_device(VkDevice device, const VkAlloca
     destroy(device, allocator);
 }
 
+/* ---- spoiling a shader (SPIR-V 1.5, sections 2.3 and 3.42; GLSL.std.450) ---- */
+
+/* The other instruction of the same operands that an arithmetic one can be taken for; 0: none. Loops and addresses are
+ * left alone, so that what is spoilt ends. */
+static uint32_t spoilt_code(uint32_t opcode) {
+    static const uint32_t pairs[][2] = {{129, 131}, {131, 129}, {133, 129}, {136, 133}}; /* FAdd, FSub, FMul, FDiv */
+    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++)
+        if (pairs[i][0] == opcode) return pairs[i][1];
+    return 0;
+}
+
+static uint32_t spoilt_function(uint32_t number) {
+    static const uint32_t pairs[][2] = {{50, 46}, {62, 60}, {58, 56}, {27, 31}, {32, 31}, {40, 37}, {37, 40}, {43, 46}};
+    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) /* Fma, [un]packHalf2x16, exp, 1/sqrt, max, min, clamp */
+        if (pairs[i][0] == number) return pairs[i][1];
+    return 0;
+}
+
+/* Changes the nth of its instructions that can be, counted modulo how many there are; words: the module. */
+static bool spoil(uint32_t *words, size_t n, uint32_t nth) {
+    const uint32_t ext_inst = 12;
+    for (uint32_t pass = 0, count = 0, seen = 0; pass < 2; pass++) {
+        for (size_t at = 5; at < n && words[at] >> 16; at += words[at] >> 16) {
+            const uint32_t opcode = words[at] & 0xffff;
+            uint32_t *place = opcode == ext_inst ? &words[at + 4] : &words[at];
+            const uint32_t other = opcode == ext_inst ? spoilt_function(*place) : spoilt_code(opcode);
+            if (other == 0) continue;
+            if (pass == 0)
+                count++;
+            else if (seen++ == nth % count) {
+                *place = opcode == ext_inst ? other : (*place & 0xffff0000u) | other;
+                return true;
+            }
+        }
+        if (count == 0) return false;
+    }
+    return false;
+}
+
+/* GABBRO_TEST_SPOIL=BYTES:NTH names the module by its size. */
+static VKAPI_ATTR VkResult VKAPI_CALL create_shader_module(VkDevice device, const VkShaderModuleCreateInfo *info,
+                                                           const VkAllocationCallbacks *allocator,
+                                                           VkShaderModule *module) {
+    PFN_vkCreateShaderModule next =
+        (PFN_vkCreateShaderModule)object_of(device)->next_of_device(device, "vkCreateShaderModule");
+    const char *wanted = getenv("GABBRO_TEST_SPOIL");
+    VkShaderModuleCreateInfo spoilt = *info;
+    char *end = NULL;
+    if (!wanted || strtoul(wanted, &end, 10) != info->codeSize || *end != ':')
+        return next(device, info, allocator, module);
+    uint32_t *words = malloc(info->codeSize);
+    if (!words) return VK_ERROR_OUT_OF_HOST_MEMORY;
+    memcpy(words, info->pCode, info->codeSize);
+    spoilt.pCode = words;
+    if (spoil(words, info->codeSize / 4, (uint32_t)strtoul(end + 1, NULL, 10))) atomic_fetch_add(&n_spoilt, 1);
+    VkResult result = next(device, &spoilt, allocator, module);
+    free(words);
+    return result;
+}
+
 /* Waits in truth, for the program will destroy what the device may still use. */
 static VKAPI_ATTR VkResult VKAPI_CALL device_wait_idle(VkDevice device) {
     object *o = object_of(device);
@@ -218,6 +285,7 @@ static const struct {
                    {"vkDestroyInstance", (PFN_vkVoidFunction)destroy_instance, true},
                    {"vkCreateDevice", (PFN_vkVoidFunction)create_device, true},
                    {"vkDestroyDevice", (PFN_vkVoidFunction)destroy_device, false},
+                   {"vkCreateShaderModule", (PFN_vkVoidFunction)create_shader_module, false},
                    {"vkDeviceWaitIdle", (PFN_vkVoidFunction)device_wait_idle, false},
 #define ENTRY_OF(name, parameters, arguments) {#name, (PFN_vkVoidFunction)count_##name, false},
                    COUNTED_RESULTS(ENTRY_OF) COUNTED_VOIDS(ENTRY_OF) COUNTED_LOSABLE(ENTRY_OF)};

@@ -16,4 +16,8 @@ uint64_t gab_call_counter_get(const char *name);
  * waits on its device from then on; other devices work. 0: none. */
 void gab_call_counter_lose_device_at(uint64_t submit);
 
+/* Shader modules that were made with an instruction changed, as GABBRO_TEST_SPOIL=BYTES:NTH in the environment asks
+ * for: in the module of so many bytes the nth arithmetic one, counted modulo how many there are. */
+uint64_t gab_call_counter_spoilt(void);
+
 #endif

@@ -12,35 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define PROMISE(condition)                                                                                             \
-    do {                                                                                                               \
-        if (!(condition)) {                                                                                            \
-            fprintf(stderr, "%s:%d: broken promise: %s\n", __FILE__, __LINE__, #condition);                            \
-            abort();                                                                                                   \
-        }                                                                                                              \
-    } while (0)
-
-static char path[256];
-
-static void remove_file(void) {
-    remove(path);
-}
-
-/* One temporary file for all inputs. */
-static void write_input(const uint8_t *data, size_t size) {
-    static int fd = -1;
-    if (fd < 0) {
-        const char *folder = getenv("TMPDIR");
-        snprintf(path, sizeof path, "%s/gabbro-fuzz-XXXXXX", folder && folder[0] ? folder : "/tmp");
-        fd = mkstemp(path);
-        PROMISE(fd >= 0);
-        atexit(remove_file);
-    }
-    PROMISE(ftruncate(fd, 0) == 0);
-    PROMISE(pwrite(fd, data, size, 0) == (ssize_t)size);
-}
+#include "fuzz.h"
 
 /* Reads all its bytes, for the sanitizer to see. */
 static void touch(gab_gguf_string string) {
@@ -90,14 +62,14 @@ static void walk_tensor(const gab_gguf *gguf, const gab_gguf_tensor *tensor, uin
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     gab_gguf *gguf = NULL;
-    write_input(data, size);
+    const char *path = fuzz_file(data, size);
     if (gab_gguf_open(path, NULL, &gguf) != GAB_OK) {
         size_t n = strlen(path);
         PROMISE(!gguf && strncmp(gab_last_error(), path, n) == 0 && gab_last_error()[n] == ':');
         return 0;
     }
     PROMISE(gab_gguf_version(gguf) == 2 || gab_gguf_version(gguf) == 3);
-    PROMISE(strcmp(gab_gguf_path(gguf), path) == 0 && gab_file_size(gab_gguf_file(gguf)) == size);
+    PROMISE(strcmp(gab_gguf_path(gguf), path) == 0 && gab_file_size(gab_gguf_file_at(gguf, 0)) == size);
     for (uint64_t i = 0; i < gab_gguf_n_key(gguf); i++) {
         gab_gguf_type type;
         const char *key = gab_gguf_key_at(gguf, i, &type);

@@ -6,7 +6,7 @@
  *     build/fuzz_tokenizer tests/fuzz/corpus_tokenizer -max_len=4096
  */
 #include "gabbro.h"
-#include "text/pretokenize.h"
+#include "text/families.h"
 #include "text/special.h"
 #include "text/utf8.h"
 
@@ -14,17 +14,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "fuzz.h"
 
-#define PROMISE(condition)                                                                                             \
-    do {                                                                                                               \
-        if (!(condition)) {                                                                                            \
-            fprintf(stderr, "%s:%d: broken promise: %s\n", __FILE__, __LINE__, #condition);                            \
-            abort();                                                                                                   \
-        }                                                                                                              \
-    } while (0)
-
-static const char *const FAMILIES[] = {"gpt-2", "starcoder", "falcon", "deepseek-coder"};
+static const char *const FAMILIES[] = {"gpt-2",     "starcoder", "falcon",       "deepseek-coder",
+                                       "llama-bpe", "gpt-4o",    "deepseek-llm", "deepseek-v3"};
 enum { FAMILY_COUNT = sizeof FAMILIES / sizeof *FAMILIES };
 
 static gab_tokenizer *tokenizer;
@@ -33,9 +26,14 @@ static gab_pretokenizer *pretokenizers[FAMILY_COUNT][2]; /* interpreted, compile
 static void setup(void) {
     if (tokenizer) return;
     PROMISE(gab_tokenizer_open(GAB_TEST_SOURCE_DIR "/models/tales.gguf", NULL, NULL, &tokenizer) == GAB_OK);
-    for (int f = 0; f < FAMILY_COUNT; f++)
+    for (int f = 0; f < FAMILY_COUNT; f++) {
+        const gab_family *family;
+        size_t n = 0;
+        PROMISE(gab_family_find(FAMILIES[f], "fuzz", NULL, &family) == GAB_OK);
+        while (n < GAB_FAMILY_STEP_MAX && family->steps[n].pattern) n++;
         for (int jit = 0; jit < 2; jit++)
-            PROMISE(gab_pretokenizer_create(FAMILIES[f], jit, "fuzz", NULL, &pretokenizers[f][jit]) == GAB_OK);
+            PROMISE(gab_pretokenizer_create(family->steps, n, jit, "fuzz", NULL, &pretokenizers[f][jit]) == GAB_OK);
+    }
 }
 
 /* ---- words ---- */
@@ -65,13 +63,17 @@ static void cut(const char *text, size_t n, int family) {
 /* ---- special tokens ---- */
 
 static void find_specials(const char *text, size_t n, bool all) {
-    gab_special items[] = {
-        {"<e>", 3, 0, false}, {"<e", 2, 1, true}, {"<", 1, 2, false}, {"e>>", 3, 3, true}, {"  ", 2, 4, true}};
+    gab_special items[] = {{"<e>", 3, 0, .always = false},
+                           {"<e", 2, 1, .always = true},
+                           {"<", 1, 2, .always = false},
+                           {"e>>", 3, 3, .always = true},
+                           {"  ", 2, 4, .always = true}};
     enum { N_ITEM = sizeof items / sizeof *items };
     gab_special_set set = {.items = items, .n = N_ITEM};
     gab_special_set_sort(&set);
-    size_t at = 0;
-    const gab_special *found = gab_special_find(&set, all, text, n, 0, &at);
+    size_t at = 0, end = 0;
+    const gab_special *found = gab_special_find(&set, all, text, n, 0, &at, &end);
+    PROMISE(!found || end == at + found->n_byte);
     for (size_t i = 0; i < (found ? at + 1 : n); i++) {
         const gab_special *best = NULL;
         for (int k = 0; k < N_ITEM; k++) {
@@ -134,7 +136,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (size == 0) return 0;
     setup();
     const char *text = (const char *)data + 1;
-    cut(text, size - 1, data[0] % FAMILY_COUNT);
+    cut(text, size - 1, (data[0] % 4 + (data[0] >> 4) % 2 * 4) % FAMILY_COUNT);
     find_specials(text, size - 1, data[0] & 4);
     there_and_back(text, size - 1, data[0] & 8);
     return 0;

@@ -1,0 +1,83 @@
+// lane.glsl - y = W x for COLS activation rows, one weight row a lane: no shared memory, no barrier. The form for CPU drivers, where
+// all lanes of a group are one vector: activations are read once for all of them. A column's arithmetic does not depend on ROWS or
+// COLS. Grid: weight rows / (LANES * ROWS), folded; z: columns / COLS. X_ADDRESS: activations are read at their address.
+#extension GL_EXT_control_flow_attributes : require
+#define UNROLL [[unroll]]
+#include "args.h"
+
+layout(constant_id = GAB_SPEC_LANES) const uint LANES = 8;
+layout(constant_id = GAB_SPEC_ROWS) const uint ROWS = 1;
+layout(constant_id = GAB_SPEC_COLS) const uint COLS = 1;
+layout(local_size_x_id = GAB_SPEC_LANES) in;
+layout(push_constant, std430) uniform Push {
+    gab_matmul_args args;
+};
+#include "step.glsl"
+#include "weight.glsl"
+#ifdef X_ADDRESS
+layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer Vectors {
+    vec4 value;
+};
+vec4 x_vector(uint at) {
+    Vectors all = Vectors(uvec2(args.x_low, args.x_high));
+    return all[at].value;
+}
+#else
+layout(std430, binding = 3) readonly buffer X {
+    vec4 x[];
+};
+vec4 x_vector(uint at) {
+    return x[at];
+}
+#endif
+#include "matmul_epilogue.glsl"
+
+void main() {
+    uint first_row = folded_group() * LANES * ROWS + gl_LocalInvocationID.x;
+    uint first_col, n_col;
+    if (!columns_of_group(COLS, first_col, n_col)) return;
+    uint x_at[COLS];
+    UNROLL for (uint c = 0; c < COLS; c++) x_at[c] = x_row(min(first_col + c, n_col - 1)) * (args.x_stride / 4);
+
+    uint rows[ROWS];
+    float sums[ROWS][COLS];
+    UNROLL for (uint r = 0; r < ROWS; r++) {
+        rows[r] = base_row + min(first_row + r * LANES, args.n_row - 1);
+        UNROLL for (uint c = 0; c < COLS; c++) sums[r][c] = 0.0;
+    }
+    for (uint p = 0; p < args.n_block; p++) {
+        // The products of a part are summed before they go into the sum over the row: short chains are more precise.
+        weight_data parts[ROWS];
+        float scales_of[ROWS], part_sums[ROWS][COLS];
+        UNROLL for (uint r = 0; r < ROWS; r++) {
+            parts[r] = weight_part(rows[r], p);
+            scales_of[r] = weight_scale(rows[r], p);
+            UNROLL for (uint c = 0; c < COLS; c++) part_sums[r][c] = 0.0;
+        }
+        // A loop over the halves of large parts: written out, both are too much code for a processor's cache of decoded instructions.
+        [[dont_unroll]] for (uint h = 0; h < WEIGHT_STEPS; h++) {
+            UNROLL for (uint q = 0; q < WEIGHT_QUADS / WEIGHT_STEPS; q++) {
+                vec4 quads[ROWS];
+                UNROLL for (uint r = 0; r < ROWS; r++) quads[r] = weight_quad(parts[r], q);
+                UNROLL for (uint c = 0; c < COLS; c++) {
+                    vec4 v = x_vector(x_at[c] + (p * WEIGHT_PART + h * (WEIGHT_PART / WEIGHT_STEPS) + weight_quad_at(q)) / 4);
+                    UNROLL for (uint r = 0; r < ROWS; r++)
+                        UNROLL for (uint k = 0; k < 4; k++) part_sums[r][c] = fma(quads[r][k], v[k], part_sums[r][c]);
+                }
+            }
+            UNROLL for (uint r = 0; r < ROWS; r++) weight_step(parts[r]);
+        }
+        UNROLL for (uint r = 0; r < ROWS; r++)
+            UNROLL for (uint c = 0; c < COLS; c++) sums[r][c] = fma(scales_of[r], part_sums[r][c], sums[r][c]);
+    }
+    // One store written out a row, its column's sum picked by comparing: on lavapipe each store is a loop over the lanes, and
+    // compiling ROWS * COLS of them takes longer than all else.
+    [[dont_unroll]] for (uint c = 0; c < COLS; c++) {
+        if (first_col + c >= n_col) return;
+        UNROLL for (uint r = 0; r < ROWS; r++) {
+            float sum = sums[r][0];
+            UNROLL for (uint i = 1; i < COLS; i++) sum = i == c ? sums[r][i] : sum;
+            if (first_row + r * LANES < args.n_row) matmul_store(first_row + r * LANES, first_col + c, sum);
+        }
+    }
+}

@@ -1,0 +1,228 @@
+#include "text/chat.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "text/tokenizer_parts.h"
+#include "text/utf8.h"
+
+/* Where a file has no template: names, as in a play. */
+static const char PLAIN[] = "{% for m in messages %}"
+                            "{{ {'system': '', 'user': 'User:\\n', 'assistant': 'Assistant:\\n'}[m.role] }}"
+                            "{{ m.content }}\n\n"
+                            "{% endfor %}"
+                            "{% if add_generation_prompt %}Assistant:\n{% endif %}";
+static const char PLAIN_STOP[] = "\nUser:";
+
+struct gab_chat {
+    gab_chat_template *template;
+    const gab_tokenizer *tokenizer;
+    gab_log log;
+    bool plain;
+    char *bos, *eos;  /* as they are spelled; NULL: none */
+    bool *markers[2]; /* [items] of the tokenizer's two sets: the template writes it between messages */
+};
+
+/* ---- making ---- */
+
+static bool contains(const char *text, size_t n, const char *part, size_t n_part) {
+    for (size_t i = 0; i + n_part <= n; i++)
+        if (memcmp(text + i, part, n_part) == 0) return true;
+    return false;
+}
+
+/* Vocabularies list tokens of turns among those that are read from any text, beside runs of spaces and names of HTML:
+ * those that the template spells are the former. */
+static bool *find_markers(const gab_special_set *set, const char *source, size_t n) {
+    bool *markers = calloc(set->n + 1, sizeof *markers);
+    for (size_t i = 0; markers && i < set->n; i++) {
+        const gab_special *s = &set->items[i];
+        const bool bracketed = s->n_byte > 2 && (s->text[0] == '<' || s->text[0] == '[');
+        markers[i] = bracketed && s->always && contains(source, n, s->text, s->n_byte);
+    }
+    return markers;
+}
+
+static bool spell(const gab_tokenizer *tokenizer, int32_t token, char **text) {
+    size_t n;
+    const char *piece = gab_tokenizer_piece(tokenizer, token, true, &n);
+    if (!piece) return true;
+    *text = malloc(n + 1);
+    if (!*text) return false;
+    memcpy(*text, piece, n);
+    (*text)[n] = 0;
+    return true;
+}
+
+gab_status gab_chat_make(const char *source, size_t n, const char *name, const gab_tokenizer *tokenizer,
+                         const gab_log *log, gab_chat **chat) {
+    gab_chat *c = calloc(1, sizeof *c);
+    if (!c) return gab_fail(log, GAB_ERROR_HOST_MEMORY, "%s: out of memory for the chat template", name);
+    c->tokenizer = tokenizer;
+    c->log = *log;
+    c->plain = !source;
+    if (c->plain) {
+        source = PLAIN;
+        n = sizeof PLAIN - 1;
+    }
+    gab_status status = gab_chat_template_create(source, n, name, log, &c->template);
+    c->markers[0] = find_markers(&tokenizer->specials, source, n);
+    c->markers[1] = find_markers(&tokenizer->normalized, source, n);
+    const bool made = c->markers[0] && c->markers[1] && spell(tokenizer, tokenizer->bos, &c->bos) &&
+                      spell(tokenizer, tokenizer->eos, &c->eos);
+    if (status == GAB_OK && !made)
+        status = gab_fail(log, GAB_ERROR_HOST_MEMORY, "%s: out of memory for the chat template", name);
+    if (status != GAB_OK)
+        gab_chat_destroy(&c);
+    else
+        *chat = c;
+    return status;
+}
+
+void gab_chat_destroy(gab_chat **chat) {
+    gab_chat *c = chat ? *chat : NULL;
+    if (!c) return;
+    gab_chat_template_destroy(&c->template);
+    for (int i = 0; i < 2; i++) free(c->markers[i]);
+    free(c->bos);
+    free(c->eos);
+    free(c);
+    *chat = NULL;
+}
+
+bool gab_chat_has_template(const gab_chat *chat) {
+    return !chat->plain;
+}
+
+const char *gab_chat_stop_string(const gab_chat *chat) {
+    return chat->plain ? PLAIN_STOP : NULL;
+}
+
+/* ---- messages as JSON ---- */
+
+typedef struct buffer {
+    char *text;
+    size_t n, size;
+    bool failed;
+} buffer;
+
+static void put(buffer *b, const char *text, size_t n) {
+    if (n >= b->size - b->n) {
+        const size_t size = (b->n + n + 64) * 2;
+        char *larger = b->failed || n > SIZE_MAX / 4 || b->n > SIZE_MAX / 8 ? NULL : realloc(b->text, size);
+        b->failed = !larger;
+        if (!larger) return;
+        b->text = larger;
+        b->size = size;
+    }
+    memcpy(b->text + b->n, text, n);
+    b->n += n;
+    b->text[b->n] = 0;
+}
+
+static void put_text(buffer *b, const char *text) {
+    put(b, text, strlen(text));
+}
+
+static void put_character(buffer *b, const char *text, size_t n) {
+    static const char hex[] = "0123456789abcdef";
+    const unsigned char c = (unsigned char)*text;
+    if (n == 1 && c < 0x20) {
+        const char escape[] = {'\\', 'u', '0', '0', hex[c >> 4], hex[c & 15]};
+        put(b, escape, sizeof escape);
+        return;
+    }
+    if (n == 1 && (c == '"' || c == '\\')) put(b, "\\", 1);
+    put(b, text, n);
+}
+
+/* Well-formed, and without guards of its own. */
+static void put_clean(buffer *b, const char *text, size_t n) {
+    for (size_t i = 0, length; i < n; i += length) {
+        gab_utf8_kind kind;
+        length = gab_utf8_next(text + i, n - i, &kind);
+        const bool guard = n - i >= sizeof GAB_TEXT_GUARD - 1 && memcmp(text + i, GAB_TEXT_GUARD, 3) == 0;
+        if (kind == GAB_UTF8_CHARACTER && !guard)
+            put(b, text + i, length);
+        else
+            put_text(b, GAB_UTF8_REPLACEMENT);
+    }
+}
+
+/* Special tokens of one set that a text spells, one after another. */
+typedef struct finder {
+    const gab_special_set *set;
+    const bool *markers;
+    size_t at; /* of the next one */
+    const gab_special *found;
+} finder;
+
+/* Whether a token begins at i that must not be one: what ends turns or comes from no text, always; other tokens of the
+ * template only where the model did not make the text itself. */
+static bool is_forbidden(const gab_chat *c, finder *f, const char *text, size_t n, size_t i, bool made) {
+    size_t end;
+    if (f->at < i || !f->found) {
+        if (f->at >= n && !f->found) return false;
+        f->at = n;
+        f->found = gab_special_find(f->set, true, text, n, i, &f->at, &end);
+        if (!f->found) f->at = n;
+    }
+    if (!f->found || f->at != i) return false;
+    return !f->found->always || c->tokenizer->tokens[f->found->id].end ||
+           (!made && f->markers[f->found - f->set->items]);
+}
+
+static void put_content(const gab_chat *c, buffer *b, const char *content, bool made) {
+    buffer clean = {0};
+    finder finders[2] = {{&c->tokenizer->specials, c->markers[0], 0, NULL},
+                         {&c->tokenizer->normalized, c->markers[1], 0, NULL}};
+    put_text(&clean, "");
+    put_clean(&clean, content, strlen(content));
+    b->failed |= clean.failed;
+    for (size_t i = 0, length; !clean.failed && i < clean.n; i += length) {
+        gab_utf8_kind kind;
+        length = gab_utf8_next(clean.text + i, clean.n - i, &kind);
+        const bool first = is_forbidden(c, &finders[0], clean.text, clean.n, i, made);
+        if (is_forbidden(c, &finders[1], clean.text, clean.n, i, made) || first) put_text(b, GAB_TEXT_GUARD);
+        put_character(b, clean.text + i, length);
+    }
+    free(clean.text);
+}
+
+static void put_messages(const gab_chat *c, buffer *b, const gab_chat_message *messages, size_t n) {
+    put_text(b, "[");
+    for (size_t i = 0; i < n; i++) {
+        put_text(b, i ? ", {\"role\": \"" : "{\"role\": \"");
+        put_content(c, b, messages[i].role, false);
+        put_text(b, "\", \"content\": \"");
+        put_content(c, b, messages[i].content, strcmp(messages[i].role, "assistant") == 0);
+        put_text(b, "\"}");
+    }
+    put_text(b, "]");
+}
+
+gab_status gab_chat_render(const gab_chat *c, const gab_chat_message *messages, size_t n_message, bool answer,
+                           int32_t **tokens, size_t *n_token) {
+    if (!c || (!messages && n_message) || !tokens || !n_token)
+        return gab_fail(NULL, GAB_ERROR_ARGUMENT,
+                        "gab_chat_render: chat, messages, tokens and n_token must not be NULL");
+    for (size_t i = 0; i < n_message; i++)
+        if (!messages[i].role || !messages[i].content)
+            return gab_fail(&c->log, GAB_ERROR_ARGUMENT, "gab_chat_render: message %zu has no role or no content", i);
+    buffer json = {0};
+    char *text = NULL;
+    size_t n = 0;
+    put_messages(c, &json, messages, n_message);
+    gab_status status = GAB_OK;
+    if (json.failed) {
+        status = gab_fail(&c->log, GAB_ERROR_HOST_MEMORY, "out of host memory for a conversation");
+    } else {
+        const gab_chat_input input = {
+            .messages = json.text, .bos_token = c->bos, .eos_token = c->eos, .add_generation_prompt = answer};
+        status = gab_chat_template_render(c->template, &input, &c->log, &text, &n);
+    }
+    free(json.text);
+    if (status == GAB_OK) status = gab_tokenizer_encode_guarded(c->tokenizer, text, n, c->plain, tokens, n_token);
+    free(text);
+    return status;
+}

@@ -1,0 +1,10 @@
+/* Made by tests/oracle/make_types.py. */
+{GAB_DTYPE_F16, {0, -1}, UINT64_C(0xe44688613b9059fc)}, {GAB_DTYPE_Q8_0, {0, -1}, UINT64_C(0x71ac302dd8f15672)},
+    {GAB_DTYPE_Q4_0, {0, -1}, UINT64_C(0xd102ad82efaf69c7)}, {GAB_DTYPE_Q4_K, {0, 2}, UINT64_C(0x9c647da5da73a748)},
+    {GAB_DTYPE_Q5_K, {0, 2}, UINT64_C(0x83b1fea219028db8)}, {GAB_DTYPE_Q6_K, {208, -1}, UINT64_C(0xbaf37b7dcb6978ef)},
+    {GAB_DTYPE_BF16, {0, -1}, UINT64_C(0x9bfde5b36bda28b3)}, {GAB_DTYPE_Q4_1, {0, 2}, UINT64_C(0x12f3ff8038762af9)},
+    {GAB_DTYPE_Q5_0, {0, -1}, UINT64_C(0x545d691a8ec6eb7f)}, {GAB_DTYPE_Q5_1, {0, 2}, UINT64_C(0xbac01dc20ae7865a)},
+    {GAB_DTYPE_IQ4_NL, {0, -1}, UINT64_C(0xb31ba60e4cd5336a)},
+    {GAB_DTYPE_IQ4_XS, {0, -1}, UINT64_C(0x5d7cf0e5afea9435)},
+    {GAB_DTYPE_MXFP4, {-1, -1}, UINT64_C(0x0b1892c072add7d4)}, {GAB_DTYPE_Q2_K, {80, 82}, UINT64_C(0x65c81d9dd5e9e621)},
+    {GAB_DTYPE_Q3_K, {108, -1}, UINT64_C(0xcde76a41dea44334)},
