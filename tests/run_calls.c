@@ -57,35 +57,49 @@ GAB_TEST(a_token_records_nothing_and_is_one_submit) {
     gab_test_each_engine_device(tales);
 }
 
-/* Several sessions, once their shapes have been seen: pages are taken and given back, nothing else happens. */
-static void several(const char *device) {
-    enum { N_SESSION = 2, N = 120 };
-    uint64_t before[N_QUIET];
-    int32_t tokens[100];
+/* Two sessions that say the same prompt one after the other; then both go on, together or apart by chance of timing, or
+ * with `apart` surely apart. */
+static void two_sessions(gab_engine *engine, const int32_t *tokens, uint32_t n_token, uint32_t n, bool apart) {
+    enum { N_SESSION = 2 };
     gab_session *sessions[N_SESSION];
-    gab_engine *engine = gab_test_engine(device, gab_test_small_model());
-    gab_test_tokens(1, 300, tokens, 100);
-    for (int round = 0; round < 3; round++) { /* the pools grow in the first */
-        if (round == 2) note(before);
-        for (int i = 0; i < N_SESSION; i++) sessions[i] = gab_test_session(engine, 1, 1);
-        /* The same prompts, one after the other; then both go on together or apart, by chance of timing. */
-        for (int i = 0; i < N_SESSION; i++) gab_test_turn(sessions[i], tokens, 100, 1);
-        if (round < 2)
-            for (int i = 0; i < N_SESSION; i++) gab_test_turn(sessions[i], NULL, 0, N);
-        if (round == 1) { /* a shape of two rows */
-            pthread_mutex_lock(&engine->lock);
-            const gab_plan_shape two = gab_plan_shape_for(&engine->plans, 2, 2, 100 + N, false);
-            gab_plan *plan;
-            CHECK_OK(gab_plan_get(&engine->plans, &two, &plan));
-            pthread_mutex_unlock(&engine->lock);
-        }
-        if (round == 2) {
-            for (int i = 0; i < N_SESSION; i++) CHECK_OK(gab_session_feed(sessions[i], NULL, 0, N));
-            for (int i = 0; i < N_SESSION; i++) CHECK(gab_test_take(sessions[i]).n == N);
-            check_quiet(before, "two sessions");
-        }
-        for (int i = 0; i < N_SESSION; i++) gab_session_destroy(&sessions[i]);
+    for (int i = 0; i < N_SESSION; i++) sessions[i] = gab_test_session(engine, 1, 1);
+    for (int i = 0; i < N_SESSION; i++) gab_test_turn(sessions[i], tokens, n_token, 1);
+    for (int i = 0; i < N_SESSION; i++) {
+        CHECK_OK(gab_session_feed(sessions[i], NULL, 0, n));
+        if (apart) CHECK(gab_test_take(sessions[i]).n == n);
     }
+    for (int i = 0; i < N_SESSION && !apart; i++) CHECK(gab_test_take(sessions[i]).n == n);
+    for (int i = 0; i < N_SESSION; i++) gab_session_destroy(&sessions[i]);
+}
+
+/* A step of two rows, whose shape sessions that go on together need. */
+static void prepare_two_rows(gab_engine *engine, uint32_t depth) {
+    gab_plan *plan;
+    pthread_mutex_lock(&engine->lock);
+    const gab_plan_shape two = gab_plan_shape_for(&engine->plans, 2, 2, depth, false);
+    CHECK_OK(gab_plan_get(&engine->plans, &two, &plan));
+    pthread_mutex_unlock(&engine->lock);
+}
+
+/* Several sessions, once their shapes have been seen: pages are taken and given back, nothing else happens. A prompt
+ * that took far longer or less than those before it (another program had the processor) has the plans cut again, on
+ * purpose: then what was seen is forgotten, and the round says nothing. */
+static void several(const char *device) {
+    enum { N_TOKEN = 100, N = 120, ROUNDS_MAX = 8 };
+    uint64_t before[N_QUIET];
+    int32_t tokens[N_TOKEN];
+    double speed = 0;
+    gab_engine *engine = gab_test_engine(device, gab_test_small_model());
+    gab_test_tokens(1, 300, tokens, N_TOKEN);
+    for (int round = 0; round < ROUNDS_MAX && engine->plans.cost_per_ms != speed; round++) {
+        speed = engine->plans.cost_per_ms;
+        for (int i = 0; i < 2; i++) two_sessions(engine, tokens, N_TOKEN, N, true); /* the pools grow in the first */
+        prepare_two_rows(engine, N_TOKEN + N);
+        note(before);
+        two_sessions(engine, tokens, N_TOKEN, N, false);
+        if (engine->plans.cost_per_ms == speed) check_quiet(before, "two sessions");
+    }
+    CHECK(engine->plans.cost_per_ms == speed);
     gab_engine_destroy(&engine);
 }
 GAB_TEST(several_sessions_record_nothing) {
