@@ -8,6 +8,7 @@
 layout(constant_id = GAB_SPEC_LANES) const uint LANES = 8;
 layout(constant_id = GAB_SPEC_ROWS) const uint ROWS = 1;
 layout(constant_id = GAB_SPEC_COLS) const uint COLS = 1;
+layout(constant_id = GAB_SPEC_DEPTH) const uint DEPTH = 32; // weights of a row between two looks at the row's sum
 layout(local_size_x_id = GAB_SPEC_LANES) in;
 layout(push_constant, std430) uniform Push {
     gab_matmul_args args;
@@ -32,6 +33,8 @@ vec4 x_vector(uint at) {
 #endif
 #include "matmul_epilogue.glsl"
 
+const uint PARTS = DEPTH / WEIGHT_PART; // with one scale
+
 void main() {
     uint first_row = folded_group() * LANES * ROWS + gl_LocalInvocationID.x;
     uint first_col, n_col;
@@ -45,30 +48,38 @@ void main() {
         rows[r] = base_row + min(first_row + r * LANES, args.n_row - 1);
         UNROLL for (uint c = 0; c < COLS; c++) sums[r][c] = 0.0;
     }
-    for (uint p = 0; p < args.n_block; p++) {
-        // The products of a part are summed before they go into the sum over the row: short chains are more precise.
-        weight_data parts[ROWS];
-        float scales_of[ROWS], part_sums[ROWS][COLS];
-        UNROLL for (uint r = 0; r < ROWS; r++) {
-            parts[r] = weight_part(rows[r], p);
-            scales_of[r] = weight_scale(rows[r], p);
-            UNROLL for (uint c = 0; c < COLS; c++) part_sums[r][c] = 0.0;
-        }
-        // A loop over the halves of large parts: written out, both are too much code for a processor's cache of decoded instructions.
-        [[dont_unroll]] for (uint h = 0; h < WEIGHT_STEPS; h++) {
-            UNROLL for (uint q = 0; q < WEIGHT_QUADS / WEIGHT_STEPS; q++) {
-                vec4 quads[ROWS];
-                UNROLL for (uint r = 0; r < ROWS; r++) quads[r] = weight_quad(parts[r], q);
-                UNROLL for (uint c = 0; c < COLS; c++) {
-                    vec4 v = x_vector(x_at[c] + (p * WEIGHT_PART + h * (WEIGHT_PART / WEIGHT_STEPS) + weight_quad_at(q)) / 4);
-                    UNROLL for (uint r = 0; r < ROWS; r++)
-                        UNROLL for (uint k = 0; k < 4; k++) part_sums[r][c] = fma(quads[r][k], v[k], part_sums[r][c]);
-                }
-            }
-            UNROLL for (uint r = 0; r < ROWS; r++) weight_step(parts[r]);
-        }
+    for (uint p = 0; p < args.n_block; p += PARTS) {
+        // The products of a turn are summed before they go into the sum over the row: short chains are more precise.
+        float part_sums[ROWS][COLS];
         UNROLL for (uint r = 0; r < ROWS; r++)
-            UNROLL for (uint c = 0; c < COLS; c++) sums[r][c] = fma(scales_of[r], part_sums[r][c], sums[r][c]);
+            UNROLL for (uint c = 0; c < COLS; c++) part_sums[r][c] = 0.0;
+        UNROLL for (uint i = 0; i < PARTS; i++) {
+            weight_data parts[ROWS];
+            UNROLL for (uint r = 0; r < ROWS; r++) parts[r] = weight_part(rows[r], p + i);
+            // A loop over the halves of large parts: written out, both are too much code for a processor's cache of decoded
+            // instructions. None for the others: lavapipe's loops keep a mask, which each sum goes through at every turn.
+#if WEIGHT_STEPS > 1
+            [[dont_unroll]] for (uint h = 0; h < WEIGHT_STEPS; h++)
+#else
+            const uint h = 0;
+#endif
+            {
+                UNROLL for (uint q = 0; q < WEIGHT_QUADS / WEIGHT_STEPS; q++) {
+                    vec4 quads[ROWS];
+                    UNROLL for (uint r = 0; r < ROWS; r++) quads[r] = weight_quad(parts[r], q);
+                    UNROLL for (uint c = 0; c < COLS; c++) {
+                        vec4 v = x_vector(x_at[c] + ((p + i) * WEIGHT_PART + h * (WEIGHT_PART / WEIGHT_STEPS) + weight_quad_at(q)) / 4);
+                        UNROLL for (uint r = 0; r < ROWS; r++)
+                            UNROLL for (uint k = 0; k < 4; k++) part_sums[r][c] = fma(quads[r][k], v[k], part_sums[r][c]);
+                    }
+                }
+                UNROLL for (uint r = 0; r < ROWS; r++) weight_step(parts[r]);
+            }
+        }
+        UNROLL for (uint r = 0; r < ROWS; r++) {
+            float scale = weight_scale(rows[r], p);
+            UNROLL for (uint c = 0; c < COLS; c++) sums[r][c] = fma(scale, part_sums[r][c], sums[r][c]);
+        }
     }
     // One store written out a row, its column's sum picked by comparing: on lavapipe each store is a loop over the lanes, and
     // compiling ROWS * COLS of them takes longer than all else.

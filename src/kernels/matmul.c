@@ -107,13 +107,25 @@ static void use_experts(const gab_kernel_context *context, const gab_matmul *op,
     dispatch->cost *= e->n_used;
 }
 
+/* Weights of a row that a LANE kernel sums at a time: a part of 32, or 16 of types whose parts are smaller (a turn of
+ * the loop costs as much as the products of a few weights), or what divides the row. */
+static uint32_t lane_depth(gab_dtype type, uint32_t n_part) {
+    enum { DEPTH = 16, PART_BYTES = 16 };
+    const gab_dtype_info *info = gab_dtype_get(type);
+    const uint32_t part = info->grouped ? 32 : info->block_size * PART_BYTES / info->plane[0].bytes;
+    uint32_t depth = part > DEPTH ? part : DEPTH;
+    while (n_part * part % depth) depth /= 2;
+    return depth;
+}
+
 /* y_first: the weight's first output. */
 static void record_shard(const gab_kernel_context *context, const gab_matmul *op, const gab_weight *weight,
                          uint32_t y_first, const gab_shard *shard, const gab_variant *variant, uint32_t rows,
                          uint32_t cols) {
     const uint32_t n_part = gab_weight_n_part(weight), n_col = gab_matmul_columns(context, op);
     const uint32_t lanes = variant->lanes ? variant->lanes : context->set.lanes;
-    const uint32_t group_rows = variant->lane && !variant->across ? lanes * rows : rows;
+    const bool lane = variant->lane && !variant->across;
+    const uint32_t group_rows = lane ? lanes * rows : rows;
     const uint32_t whole = gab_weight_rows(weight), n_row = shard->n_row < whole ? shard->n_row : whole;
     gab_matmul_args args = {.n_block = n_part,
                             .row_vectors = n_part,
@@ -132,17 +144,18 @@ static void record_shard(const gab_kernel_context *context, const gab_matmul *op
                             .weights_high = (uint32_t)(shard->slice.address >> 32),
                             .x_low = (uint32_t)op->x.address,
                             .x_high = (uint32_t)(op->x.address >> 32)};
-    gab_dispatch dispatch = {.pipeline = {.shader = gab_shader_of_type(variant->shader, weight->type),
-                                          .n_binding = variant->pairs ? 10 : 7,
-                                          .spec = {[GAB_SPEC_LANES] = lanes,
-                                                   [GAB_SPEC_ROWS] = rows,
-                                                   [GAB_SPEC_COLS] = cols,
-                                                   [GAB_SPEC_DEPTH] = variant->depth}},
-                             .bindings = {context->step, shard->slice, shard->slice, op->x, op->y,
-                                          op->bias ? *op->bias : op->y, op->y, op->y, op->y, op->y},
-                             .push = &args,
-                             .push_bytes = sizeof args,
-                             .cost = 2.0 * n_row * weight->n_col * n_col};
+    gab_dispatch dispatch = {
+        .pipeline = {.shader = gab_shader_of_type(variant->shader, weight->type),
+                     .n_binding = variant->pairs ? 10 : 7,
+                     .spec = {[GAB_SPEC_LANES] = lanes,
+                              [GAB_SPEC_ROWS] = rows,
+                              [GAB_SPEC_COLS] = cols,
+                              [GAB_SPEC_DEPTH] = lane ? lane_depth(weight->type, n_part) : variant->depth}},
+        .bindings = {context->step, shard->slice, shard->slice, op->x, op->y, op->bias ? *op->bias : op->y, op->y,
+                     op->y, op->y, op->y},
+        .push = &args,
+        .push_bytes = sizeof args,
+        .cost = 2.0 * n_row * weight->n_col * n_col};
     if (variant->needs & GAB_FEATURE_MATRIX) {
         gab_pipeline_key_use_matrix(&dispatch.pipeline, &context->set.matrix);
         dispatch.pipeline.spec[GAB_SPEC_SUBGROUPS] = lanes / context->set.matrix.lanes;
