@@ -41,7 +41,7 @@ typedef uint32_t uint;
 #define GAB_SPEC_K         8
 #define GAB_SPEC_KV_STORE  9  /* products: some outputs are keys and values, and go into the cache */
 #define GAB_SPEC_SUBGROUPS 10 /* a group */
-#define GAB_SPEC_DEPTH     11 /* weights of a row that are staged at once */
+#define GAB_SPEC_DEPTH     11 /* weights of a row that are staged, or written out, at once */
 #define GAB_SPEC_ROPE      12 /* products: queries and keys are rotated */
 #define GAB_SPEC_GATED     13 /* products: rows are gates and what they gate, in turn */
 #define GAB_SPEC_NORM      14 /* rope: GAB_NORM_* */

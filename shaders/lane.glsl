@@ -8,7 +8,7 @@
 layout(constant_id = GAB_SPEC_LANES) const uint LANES = 8;
 layout(constant_id = GAB_SPEC_ROWS) const uint ROWS = 1;
 layout(constant_id = GAB_SPEC_COLS) const uint COLS = 1;
-layout(constant_id = GAB_SPEC_DEPTH) const uint DEPTH = 32; // weights of a row between two looks at the row's sum
+layout(constant_id = GAB_SPEC_DEPTH) const uint DEPTH = 16; // weights of a row that are written out; 4 at least
 layout(local_size_x_id = GAB_SPEC_LANES) in;
 layout(push_constant, std430) uniform Push {
     gab_matmul_args args;
@@ -33,13 +33,30 @@ vec4 x_vector(uint at) {
 #endif
 #include "matmul_epilogue.glsl"
 
-const uint PARTS = DEPTH / WEIGHT_PART; // with one scale
+const uint PARTS = DEPTH > WEIGHT_PART ? DEPTH / WEIGHT_PART : 1; // a turn of the loop over the row; with one scale
+
+uint x_at[COLS];
+weight_data parts[ROWS];
+float part_sums[ROWS][COLS];
+
+// Adds the products of the next weights of the parts; first: the number of the first one in the row.
+void add_quads(uint first, const uint n) {
+    UNROLL for (uint q = 0; q < n; q++) {
+        vec4 quads[ROWS];
+        UNROLL for (uint r = 0; r < ROWS; r++) quads[r] = weight_quad(parts[r], q);
+        UNROLL for (uint c = 0; c < COLS; c++) {
+            vec4 v = x_vector(x_at[c] + (first + weight_quad_at(q)) / 4);
+            UNROLL for (uint r = 0; r < ROWS; r++)
+                UNROLL for (uint k = 0; k < 4; k++) part_sums[r][c] = fma(quads[r][k], v[k], part_sums[r][c]);
+        }
+    }
+    UNROLL for (uint r = 0; r < ROWS; r++) weight_step(parts[r]);
+}
 
 void main() {
     uint first_row = folded_group() * LANES * ROWS + gl_LocalInvocationID.x;
     uint first_col, n_col;
     if (!columns_of_group(COLS, first_col, n_col)) return;
-    uint x_at[COLS];
     UNROLL for (uint c = 0; c < COLS; c++) x_at[c] = x_row(min(first_col + c, n_col - 1)) * (args.x_stride / 4);
 
     uint rows[ROWS];
@@ -50,31 +67,17 @@ void main() {
     }
     for (uint p = 0; p < args.n_block; p += PARTS) {
         // The products of a turn are summed before they go into the sum over the row: short chains are more precise.
-        float part_sums[ROWS][COLS];
         UNROLL for (uint r = 0; r < ROWS; r++)
             UNROLL for (uint c = 0; c < COLS; c++) part_sums[r][c] = 0.0;
         UNROLL for (uint i = 0; i < PARTS; i++) {
-            weight_data parts[ROWS];
             UNROLL for (uint r = 0; r < ROWS; r++) parts[r] = weight_part(rows[r], p + i);
-            // A loop over the halves of large parts: written out, both are too much code for a processor's cache of decoded
-            // instructions. None for the others: lavapipe's loops keep a mask, which each sum goes through at every turn.
-#if WEIGHT_STEPS > 1
-            [[dont_unroll]] for (uint h = 0; h < WEIGHT_STEPS; h++)
-#else
-            const uint h = 0;
-#endif
-            {
-                UNROLL for (uint q = 0; q < WEIGHT_QUADS / WEIGHT_STEPS; q++) {
-                    vec4 quads[ROWS];
-                    UNROLL for (uint r = 0; r < ROWS; r++) quads[r] = weight_quad(parts[r], q);
-                    UNROLL for (uint c = 0; c < COLS; c++) {
-                        vec4 v = x_vector(x_at[c] + ((p + i) * WEIGHT_PART + h * (WEIGHT_PART / WEIGHT_STEPS) + weight_quad_at(q)) / 4);
-                        UNROLL for (uint r = 0; r < ROWS; r++)
-                            UNROLL for (uint k = 0; k < 4; k++) part_sums[r][c] = fma(quads[r][k], v[k], part_sums[r][c]);
-                    }
-                }
-                UNROLL for (uint r = 0; r < ROWS; r++) weight_step(parts[r]);
-            }
+            // Written out, a part of 32 is too much code for some processors' caches of decoded instructions; a loop keeps a mask on
+            // lavapipe, which each sum goes through at every turn.
+            const uint first = (p + i) * WEIGHT_PART, step_weights = WEIGHT_PART / WEIGHT_STEPS;
+            if (DEPTH < WEIGHT_PART)
+                [[dont_unroll]] for (uint h = 0; h < WEIGHT_STEPS; h++) add_quads(first + h * step_weights, step_weights / 4);
+            else
+                UNROLL for (uint h = 0; h < WEIGHT_STEPS; h++) add_quads(first + h * step_weights, step_weights / 4);
         }
         UNROLL for (uint r = 0; r < ROWS; r++) {
             float scale = weight_scale(rows[r], p);

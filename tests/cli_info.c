@@ -98,6 +98,16 @@ GAB_TEST(vocabulary_alone_and_unknown_architecture) {
     gguf_build_free(&b);
 }
 
+/* Where layers differ: the widest feed-forward part, and the cache of those layers alone that have one. */
+GAB_TEST(layers_that_differ) {
+    cJSON *json = cli_json(CLI("info", "--json", GAB_TEST_SOURCE_DIR "/tests/models/gemma4-small.gguf"));
+    CHECK(flag_of(json, "supported") && cli_json_number_of(json, "n_layer") == 4);
+    CHECK(cli_json_number_of(json, "n_ff") == 128 && cli_json_number_of(json, "head_dim") == 64);
+    /* of 64 positions, keys and values, halves: one head of 32 in a layer, of 64 in another; two layers share them */
+    CHECK(cli_json_number_of(json, "kv_bytes") == 64.0 * 2 * 2 * (32 + 64));
+    cJSON_Delete(json);
+}
+
 GAB_TEST(folder) {
     static const float values[64];
     const char *path = folder_build_temp();

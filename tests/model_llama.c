@@ -180,6 +180,27 @@ GAB_TEST(what_gemma4_cannot_be_is_named) {
     refused(gemma4_header(0, 0), GAB_ERROR_FORMAT, "gemma4.feed_forward_length holds 0", "1 to");
 }
 
+/* A file in which another layer of a kind that has no values of its own has some. */
+GAB_TEST(lost_values_are_named) {
+    static const char windowed[] = "blk.0.attn_v.weight", full[] = "blk.1.attn_v.weight";
+    const gab_log log = gab_test_log();
+    gab_gguf *gguf = NULL;
+    gab_model *model = NULL;
+    static unsigned char bytes[1 << 18];
+    FILE *file = fopen(GAB_TEST_SOURCE_DIR "/tests/models/gemma4-large.gguf", "rb");
+    CHECK(file);
+    const size_t n_byte = fread(bytes, 1, sizeof bytes, file);
+    size_t at = 0;
+    fclose(file);
+    while (at + sizeof full < n_byte && memcmp(bytes + at, windowed, sizeof windowed - 1) != 0) at++;
+    CHECK(at + sizeof full < n_byte);
+    memcpy(bytes + at, full, sizeof full - 1);
+    CHECK_OK(gab_gguf_open(gguf_build_temp_bytes(bytes, n_byte), &log, &gguf));
+    gab_test_fails(gab_model_open(gguf, &log, &model), GAB_ERROR_FORMAT, "no tensor 'blk.3.attn_v.weight'",
+                   "incomplete", NULL);
+    gab_gguf_close(&gguf);
+}
+
 GAB_TEST(what_is_damaged_is_named) {
     gguf_build *b = header();
     gguf_build_u32(b, "llama.attention.head_count_kv", 3);

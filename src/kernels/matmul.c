@@ -8,9 +8,10 @@
 /* Of the forms with 8 by 4 sums an invocation, only that of f32 fits the registers of Intel's chips. */
 /* clang-format off */
 const gab_variant gab_matmul_variants[] = {
-    {"lane_2x8", GAB_SHADER_MATMUL_LANE_F32, .lane = true, .rows = {2}, .cols = 8, .needs = GAB_FEATURE_ADDRESS},
-    {"lane_2x12", GAB_SHADER_MATMUL_LANE_F32, .lane = true, .rows = {2}, .cols = 12, .needs = GAB_FEATURE_ADDRESS},
-    {"lane", GAB_SHADER_MATVEC_LANE_F32, .lane = true, .rows = {4}, .cols = 8},
+    {"lane_2x8", GAB_SHADER_MATMUL_LANE_F32, .lane = true, .rows = {2}, .cols = 8, .depth = 16, .needs = GAB_FEATURE_ADDRESS},
+    {"lane_2x8_32", GAB_SHADER_MATMUL_LANE_F32, .lane = true, .rows = {2}, .cols = 8, .depth = 32, .needs = GAB_FEATURE_ADDRESS},
+    {"lane_2x12", GAB_SHADER_MATMUL_LANE_F32, .lane = true, .rows = {2}, .cols = 12, .depth = 16, .needs = GAB_FEATURE_ADDRESS},
+    {"lane", GAB_SHADER_MATVEC_LANE_F32, .lane = true, .rows = {4}, .cols = 8, .depth = 16},
     {"tiled", GAB_SHADER_MATMUL_GROUP_F32, .lanes = 128, .rows = {64}, .cols = 32, .depth = 32},
     {"tiled_64x64", GAB_SHADER_MATMUL_GROUP_F32, .lanes = 256, .rows = {64}, .cols = 64, .depth = 32},
     {"tiled_128x64", GAB_SHADER_MATMUL_GROUP_F32, .lanes = 256, .rows = {128}, .cols = 64, .depth = 16},
@@ -107,14 +108,12 @@ static void use_experts(const gab_kernel_context *context, const gab_matmul *op,
     dispatch->cost *= e->n_used;
 }
 
-/* Weights of a row that a LANE kernel sums at a time: a part of 32, or 16 of types whose parts are smaller (a turn of
- * the loop costs as much as the products of a few weights), or what divides the row. */
-static uint32_t lane_depth(gab_dtype type, uint32_t n_part) {
-    enum { DEPTH = 16, PART_BYTES = 16 };
+/* Weights of a row that a LANE kernel has written out at most: what divides the row. */
+static uint32_t lane_depth(const gab_variant *variant, gab_dtype type, uint32_t n_part) {
     const gab_dtype_info *info = gab_dtype_get(type);
-    const uint32_t part = info->grouped ? 32 : info->block_size * PART_BYTES / info->plane[0].bytes;
-    uint32_t depth = part > DEPTH ? part : DEPTH;
-    while (n_part * part % depth) depth /= 2;
+    const uint32_t part = info->grouped ? 32 : info->block_size * 16 / info->plane[0].bytes; /* of 16 bytes */
+    uint32_t depth = variant->depth;
+    while (part < depth && n_part * part % depth) depth /= 2;
     return depth;
 }
 
@@ -150,7 +149,7 @@ static void record_shard(const gab_kernel_context *context, const gab_matmul *op
                      .spec = {[GAB_SPEC_LANES] = lanes,
                               [GAB_SPEC_ROWS] = rows,
                               [GAB_SPEC_COLS] = cols,
-                              [GAB_SPEC_DEPTH] = lane ? lane_depth(weight->type, n_part) : variant->depth}},
+                              [GAB_SPEC_DEPTH] = lane ? lane_depth(variant, weight->type, n_part) : variant->depth}},
         .bindings = {context->step, shard->slice, shard->slice, op->x, op->y, op->bias ? *op->bias : op->y, op->y,
                      op->y, op->y, op->y},
         .push = &args,

@@ -2,7 +2,7 @@
 
 /* Rows that are fastest on lavapipe; 4 by 8 sums in registers spill on Intel. */
 const gab_variant gab_matvec_variants[] = {
-    {.name = "lane", .shader = GAB_SHADER_MATVEC_LANE_F32, .lane = true, .rows = {8, 4, 4, 4}},
+    {.name = "lane", .shader = GAB_SHADER_MATVEC_LANE_F32, .lane = true, .rows = {8, 4, 4, 4}, .depth = 16},
     {.name = "across",
      .shader = GAB_SHADER_MATVEC_ACROSS_F32,
      .lane = true,
