@@ -36,8 +36,9 @@ typedef struct gab_variant {
     uint32_t lanes;       /* invocations a group; 0: the set's */
     uint32_t rows[4]; /* weight rows a lane or a group; of MATVEC with 1, 2, 4 and 8 columns a group, else rows[0] */
     uint32_t cols;    /* columns a group, for more than 8 */
-    uint32_t depth;   /* weights of a row staged at once, where that varies */
+    uint32_t depth;   /* weights of a row staged, or written out, at once, where that varies */
     bool quantized;   /* only for quantized types; such variants stand last in a table */
+    bool stand_in;    /* for devices that lack what a better one of its family needs: else not worth a trial */
 } gab_variant;
 
 typedef struct gab_kernel_set {

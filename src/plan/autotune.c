@@ -19,7 +19,8 @@ static const double hopeless_family = 3;
 static const double worthwhile = 0.97;
 
 /* Why a candidate was not tried. */
-static const char late[] = "out of time", hopeless[] = "its family is far slower here";
+static const char late[] = "out of time", hopeless[] = "its family is far slower here",
+                  unneeded[] = "a better one is right";
 
 static const gab_tune_functions real_functions = {gab_selftest, gab_timing_prepare, gab_timing_run};
 
@@ -167,6 +168,7 @@ static gab_status take_time(tuner *t, contest *c, uint32_t i) {
 /* Why a candidate is not even tried; NULL: it is. */
 static const char *pass_over(const tuner *t, const contest *c, uint32_t i) {
     if (c->best < 0) return NULL;
+    if (c->variants[c->order[i]].stand_in) return unneeded;
     if (t->family_hopeless && of_other_family(c, i)) return hopeless;
     return out_of_time(t) ? late : NULL;
 }
