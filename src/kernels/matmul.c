@@ -109,13 +109,11 @@ static void use_experts(const gab_kernel_context *context, const gab_matmul *op,
     dispatch->cost *= e->n_used;
 }
 
-/* Weights of a row that a LANE kernel has written out at most: what divides the row. */
-static uint32_t lane_depth(const gab_variant *variant, gab_dtype type, uint32_t n_part) {
+/* Weights of a row that a LANE kernel has written out: two parts at most, as rows are padded to pairs of them. */
+static uint32_t lane_depth(const gab_variant *variant, gab_dtype type) {
     const gab_dtype_info *info = gab_dtype_get(type);
     const uint32_t part = info->grouped ? 32 : info->block_size * 16 / info->plane[0].bytes; /* of 16 bytes */
-    uint32_t depth = variant->depth;
-    while (part < depth && n_part * part % depth) depth /= 2;
-    return depth;
+    return variant->depth < 2 * part ? variant->depth : 2 * part;
 }
 
 /* y_first: the weight's first output. */
@@ -150,7 +148,7 @@ static void record_shard(const gab_kernel_context *context, const gab_matmul *op
                      .spec = {[GAB_SPEC_LANES] = lanes,
                               [GAB_SPEC_ROWS] = rows,
                               [GAB_SPEC_COLS] = cols,
-                              [GAB_SPEC_DEPTH] = lane ? lane_depth(variant, weight->type, n_part) : variant->depth}},
+                              [GAB_SPEC_DEPTH] = lane ? lane_depth(variant, weight->type) : variant->depth}},
         .bindings = {context->step, shard->slice, shard->slice, op->x, op->y, op->bias ? *op->bias : op->y, op->y,
                      op->y, op->y, op->y},
         .push = &args,
