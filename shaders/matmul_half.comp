@@ -1,4 +1,4 @@
-// matmul_half.comp - as matmul_group.comp, with products of f16, two in one operation: chains of 16 sums in f16, then added in f32.
+// matmul_half.comp - as matmul_group.comp, with products of f16, two in one operation: chains of 8 sums in f16, then added in f32.
 // 32 activations of a column are scaled by a power of two to below 2^4; quants stay integers, and their scales are applied in f32. So
 // no chain overflows for quantized weights, nor for others up to 255. Grid: weight rows / ROWS, folded; z: columns / COLS.
 #version 450
@@ -62,24 +62,27 @@ void main() {
         stage_weights(first_row, k0, lane);
         stage_columns(first_col, n_col, k0, LANES - 1 - lane); // the others, where not all have weights to load
         barrier();
-        f16vec2 chains[LANE_ROWS * 4];
-        [[unroll]] for (uint i = 0; i < LANE_ROWS * 4; i++) chains[i] = f16vec2(0.0);
-        [[unroll]] for (uint q = 0; q < EIGHTS; q++) {
-            uvec4 w[LANE_ROWS];
-            [[unroll]] for (uint i = 0; i < LANE_ROWS; i++)
-                w[i] = w_tile[(my_row + ROW_LANES * i) * EIGHTS + (q ^ swizzle)];
-            [[unroll]] for (uint j = 0; j < 4; j++) {
-                uvec4 v = x_tile[(my_col + COL_LANES * j) * EIGHTS + q];
+        [[dont_unroll]] for (uint half_of = 0; half_of < 2; half_of++) {
+            f16vec2 chains[LANE_ROWS * 4];
+            [[unroll]] for (uint i = 0; i < LANE_ROWS * 4; i++) chains[i] = f16vec2(0.0);
+            [[unroll]] for (uint e = 0; e < EIGHTS / 2; e++) {
+                const uint q = half_of * (EIGHTS / 2) + e;
+                uvec4 w[LANE_ROWS];
                 [[unroll]] for (uint i = 0; i < LANE_ROWS; i++)
-                    [[unroll]] for (uint k = 0; k < 4; k++)
-                        chains[4 * i + j] = fma(unpackFloat2x16(w[i][k]), unpackFloat2x16(v[k]), chains[4 * i + j]);
+                    w[i] = w_tile[(my_row + ROW_LANES * i) * EIGHTS + (q ^ swizzle)];
+                [[unroll]] for (uint j = 0; j < 4; j++) {
+                    uvec4 v = x_tile[(my_col + COL_LANES * j) * EIGHTS + q];
+                    [[unroll]] for (uint i = 0; i < LANE_ROWS; i++)
+                        [[unroll]] for (uint k = 0; k < 4; k++)
+                            chains[4 * i + j] = fma(unpackFloat2x16(w[i][k]), unpackFloat2x16(v[k]), chains[4 * i + j]);
+                }
             }
+            [[unroll]] for (uint i = 0; i < LANE_ROWS; i++)
+                [[unroll]] for (uint j = 0; j < 4; j++) {
+                    float scale = w_scale[my_row + ROW_LANES * i] * x_scale[my_col + COL_LANES * j];
+                    sums[i][j] = fma(float(chains[4 * i + j].x) + float(chains[4 * i + j].y), scale, sums[i][j]);
+                }
         }
-        [[unroll]] for (uint i = 0; i < LANE_ROWS; i++)
-            [[unroll]] for (uint j = 0; j < 4; j++) {
-                float scale = w_scale[my_row + ROW_LANES * i] * x_scale[my_col + COL_LANES * j];
-                sums[i][j] = fma(float(chains[4 * i + j].x) + float(chains[4 * i + j].y), scale, sums[i][j]);
-            }
         barrier();
     }
     sums_store(first_row + my_row, first_col + my_col, n_col);

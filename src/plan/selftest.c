@@ -153,9 +153,7 @@ static double value_max(const bench *b, double l2_max) {
 /* Notes the errors of n values, relative to `size` (one each, or one for all); condemns what is off. */
 static void judge(bench *b, const float *got, const double *expected, const double *size, bool size_each, size_t n,
                   double l2_max, double one_max, const char *what) {
-    const size_t few = 4;
     double error = 0, norm = 0, worst = 0;
-    if (n < few) l2_max *= sqrt((double)few / (double)n); /* the fewer values, the more their norm scatters */
     for (size_t i = 0; i < n; i++) {
         const double d = fabs((double)got[i] - expected[i]), own = size_each ? size[i] : size[0];
         error += d * d;
