@@ -97,6 +97,36 @@ GAB_TEST(odd_heads) {
     gab_test_each_device(odd_heads);
 }
 
+/* What kernels of products do for some models besides, by each shader in its first variant. */
+static void forms_right(gab_vk *vk, gab_kernel_set set) {
+    static const gab_workload forms[] = {
+        {.operation = GAB_OP_MATVEC + GAB_DTYPE_Q4_0, .experts = true, .gated = true},
+        {.operation = GAB_OP_MATVEC + GAB_DTYPE_F16, .gated = true, .head_dim = 64, .n_turn = 24, .kv_f16 = true},
+        {.operation = GAB_OP_MATVEC + GAB_DTYPE_Q6_K, .head_dim = 42, .n_turn = 21},
+        {.operation = GAB_OP_MATVEC + GAB_DTYPE_F32, .head_dim = 24},
+        {.operation = GAB_OP_MATMUL_SMALL + GAB_DTYPE_Q8_0, .experts = true, .gated = true},
+        {.operation = GAB_OP_MATMUL + GAB_DTYPE_Q4_0, .experts = true},
+    };
+    for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
+        gab_workload w = forms[i];
+        gab_shader_id last = GAB_SHADER_COUNT;
+        uint32_t n;
+        const gab_variant *variants = gab_variants(w.operation, &n);
+        w.n_row = w.n_col = 256;
+        for (uint32_t v = 0; v < n; v++) {
+            if (variants[v].lane != set.lane || variants[v].shader == last ||
+                !gab_variant_usable(vk, &variants[v], false))
+                continue;
+            last = variants[v].shader;
+            set.choice[w.operation] = (uint8_t)v;
+            check_one_right(vk, &set, &w);
+        }
+    }
+}
+GAB_TEST(forms_right) {
+    gab_test_each_device(forms_right);
+}
+
 /* ---- wrong ---- */
 
 static void without_bias(const gab_kernel_context *context, const gab_matmul *op) {
@@ -179,6 +209,79 @@ GAB_TEST(wrong_products) {
     check_verdict(prove(vk, set, &w, shifted), GAB_VERDICT_WRONG, "writes where it must not");
     check_verdict(prove(vk, set, &w, empty_grid), GAB_VERDICT_UNCOMPILABLE, "grid of 0 groups");
     check_verdict(prove(vk, set, &w, gab_matmul_record), GAB_VERDICT_RIGHT, "");
+    gab_test_vk_close(&vk);
+}
+
+static void other_experts(const gab_kernel_context *context, const gab_matmul *op) {
+    gab_matmul wrong = *op;
+    gab_experts experts;
+    if (op->experts) {
+        experts = *op->experts;
+        experts.shared_x = false;
+        wrong.experts = &experts;
+    }
+    gab_matmul_record(context, &wrong);
+}
+
+static void linear_gates(const gab_kernel_context *context, const gab_matmul *op) {
+    gab_matmul wrong = *op;
+    gab_gated gated;
+    if (op->gated) {
+        gated = *op->gated;
+        gated.activation = GAB_ACTIVATION_NONE;
+        wrong.gated = &gated;
+    }
+    gab_matmul_record(context, &wrong);
+}
+
+static void unrotated(const gab_kernel_context *context, const gab_matmul *op) {
+    gab_matmul wrong = *op;
+    wrong.rope = NULL;
+    gab_matmul_record(context, &wrong);
+}
+
+static void values_for_keys(const gab_kernel_context *context, const gab_matmul *op) {
+    gab_matmul wrong = *op;
+    gab_kv_write kv;
+    if (op->kv) {
+        kv = *op->kv;
+        kv.kv.keys = op->kv->kv.values;
+        kv.kv.values = op->kv->kv.keys;
+        wrong.kv = &kv;
+    }
+    gab_matmul_record(context, &wrong);
+}
+
+/* Of the set's family the first that stores pairs of rows. */
+static bool choose_pairs(const gab_vk *vk, gab_operation operation, gab_kernel_set *set) {
+    uint32_t n;
+    const gab_variant *variants = gab_variants(operation, &n);
+    for (uint32_t i = 0; i < n; i++) {
+        if (variants[i].lane != set->lane || !variants[i].pairs || !gab_variant_usable(vk, &variants[i], false))
+            continue;
+        set->choice[operation] = (uint8_t)i;
+        return true;
+    }
+    return false;
+}
+
+GAB_TEST(wrong_forms) {
+    gab_kernel_set set;
+    gab_vk *vk = open_default(&set);
+    gab_workload w = product(GAB_OP_MATMUL_SMALL + GAB_DTYPE_F32);
+    w.experts = true;
+    check_verdict(prove(vk, set, &w, other_experts), GAB_VERDICT_WRONG, "experts 67x101, pair 1 of 64");
+    w = product(GAB_OP_MATVEC + GAB_DTYPE_F32);
+    w.experts = w.gated = true;
+    w.head_dim = 32;
+    w.n_turn = 16;
+    check_verdict(prove(vk, set, &w, other_experts), GAB_VERDICT_WRONG, "experts 67x101, pair 1 of 2");
+    if (choose_pairs(vk, w.operation, &set)) {
+        check_verdict(prove(vk, set, &w, linear_gates), GAB_VERDICT_WRONG, "gates of experts");
+        check_verdict(prove(vk, set, &w, unrotated), GAB_VERDICT_WRONG, "queries");
+        check_verdict(prove(vk, set, &w, values_for_keys), GAB_VERDICT_WRONG, "keys");
+        check_verdict(prove(vk, set, &w, gab_matmul_record), GAB_VERDICT_RIGHT, "");
+    }
     gab_test_vk_close(&vk);
 }
 

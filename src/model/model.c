@@ -245,6 +245,21 @@ static bool product_workload(const gab_model *model, gab_dtype type, uint32_t n_
     return true;
 }
 
+/* What kernels of products do besides for a model whose layers have weights of the type. */
+static void add_forms(const gab_model *model, const gab_workload *attention, gab_workload *w) {
+    const gab_model_config *c = &model->config;
+    const gab_dtype type = gab_workload_type(w);
+    gab_weight as;
+    const gab_binding *at = NULL;
+    while (gab_binder_next_matrix(&model->binder, &at, &as))
+        w->experts = w->experts || (as.type == type && as.n_expert);
+    if (w->operation >= GAB_OP_MATMUL_SMALL || product_bytes(model, type, GAB_ROW_MAX, NULL) == 0) return;
+    w->gated = c->n_up > 0 || c->n_expert > 0;
+    w->head_dim = attention->head_dim;
+    w->n_turn = c->n_rope ? c->rope[0].scaling.n_turn : 0;
+    w->kv_f16 = attention->kv_f16;
+}
+
 /* Attention as most layers have it, and as the others do. */
 static gab_workload attention_workload(const gab_model_config *c) {
     const gab_kv_shape *first = &c->kv[0], *other = NULL;
@@ -278,7 +293,8 @@ uint32_t gab_model_workloads(const gab_model *model, uint32_t context, bool kv_f
     uint32_t n = 0;
     for (uint32_t i = 0; i < 3; i++) {
         for (int type = 0; type < GAB_DTYPE_COUNT; type++)
-            n += product_workload(model, (gab_dtype)type, columns[i], &workloads[n]);
+            if (product_workload(model, (gab_dtype)type, columns[i], &workloads[n]))
+                add_forms(model, &attention, &workloads[n++]);
         for (gab_operation o = GAB_OP_ATTENTION_DECODE; i == 1 && o < GAB_OP_COUNT; o++)
             workloads[n] = attention, workloads[n++].operation = o;
     }

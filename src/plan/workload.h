@@ -13,6 +13,10 @@ typedef struct gab_workload {
     /* products */
     uint32_t n_row, n_col; /* of the shape of matrix that most of the weights are in */
     uint64_t bytes;        /* of all weights that the operation reads in a step */
+    bool experts;          /* some of the weights are stacks of experts */
+    bool gated;            /* some make gates and what they gate */
+    uint32_t n_turn; /* matrix-vector, with head_dim > 0: some make queries, keys and values of such heads, of which
+                        so many pairs are rotated */
     /* attention */
     uint32_t n_head, n_head_kv, head_dim;
     uint32_t other_n_head_kv, other_head_dim; /* of layers of another kind; 0: there are none */
