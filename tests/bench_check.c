@@ -14,6 +14,8 @@ typedef struct setting {
 static const setting llama_lane = {"tests/models/llama.gguf", NULL, "lane,matvec=lane"};
 static const setting llama_group = {"tests/models/llama.gguf", NULL, "group"};
 static const setting qwen_group = {"tests/models/qwen3.gguf", NULL, "group"};
+static const setting mixture_lane = {"tests/models/mixtral.gguf", NULL, "lane"};
+static const setting mixture_group = {"tests/models/qwen3moe.gguf", NULL, "group"};
 static const setting gemma_lane = {"tests/models/gemma3.gguf", NULL, "lane"};
 /* the small GPT-2 of run_test.h */
 static const setting small_lane = {NULL, NULL, "lane,matvec=lane,attention_decode=lane,attention_prefill=lane"};
@@ -98,6 +100,10 @@ GAB_TEST(right_models_pass) {
     RIGHT(&llama_lane, &llama_group, &qwen_group, &gemma_lane);
 }
 
+GAB_TEST(right_mixtures_pass) {
+    RIGHT(&mixture_lane, &mixture_group);
+}
+
 /* ---- spoilt ones ---- */
 
 static const struct {
@@ -127,6 +133,8 @@ static const struct {
     {"rmsnorm", &llama_lane},
     {"rope", &llama_lane},
     {"gated", &llama_lane},
+    {"expert_route", &mixture_lane},
+    {"expert_sum", &mixture_lane},
 };
 
 static gab_test_calls calls;
@@ -168,7 +176,11 @@ GAB_TEST(spoilt_attention_is_refused) {
 }
 
 GAB_TEST(spoilt_others_are_refused) {
-    refuse_some(14, sizeof spoilt / sizeof *spoilt);
+    refuse_some(14, 23);
+}
+
+GAB_TEST(spoilt_mixtures_are_refused) {
+    refuse_some(23, sizeof spoilt / sizeof *spoilt);
 }
 
 GAB_TEST_MAIN()

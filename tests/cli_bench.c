@@ -149,7 +149,12 @@ static void write_document(const char *path, const char *name, double rate) {
 GAB_TEST(comparison) {
     static const char llama[] =
         "[{\"build_commit\":\"abc\",\"gpu_info\":\"<Card>\",\"model_type\":\"x 1B Q8_0\",\"n_prompt\":0,\"n_gen\":24,"
-        "\"n_depth\":0,\"avg_ts\":20,\"samples_ts\":[19,20,21]}]";
+        "\"n_depth\":0,\"avg_ts\":20,\"samples_ts\":[19,20,21]},"
+        "{\"model_type\":\"x 1B Q8_0\",\"n_prompt\":512,\"n_gen\":0,\"n_depth\":0,\"avg_ts\":300},"
+        "{\"model_type\":\"x 1B Q8_0\",\"n_prompt\":512,\"n_gen\":0,\"n_depth\":4096,\"avg_ts\":70}]";
+    static const char twice[] = /* with other settings */
+        "[{\"model_type\":\"x\",\"n_prompt\":0,\"n_gen\":24,\"n_depth\":0,\"avg_ts\":20},"
+        "{\"model_type\":\"x\",\"n_prompt\":0,\"n_gen\":24,\"n_depth\":0,\"avg_ts\":30}]";
     char a[64], b[64], c[64], html[64];
     snprintf(a, sizeof a, "%s", cli_temporary());
     snprintf(b, sizeof b, "%s", cli_temporary());
@@ -165,6 +170,8 @@ GAB_TEST(comparison) {
     CHECK_SAYS(result.out, "not measured: Third<b>: it is lost");
     CHECK_SAYS(result.out, "+2% =");   /* within the noise */
     CHECK_SAYS(result.out, "+100% ^"); /* beyond it */
+    CHECK_SAYS(result.out, "prompt of 512 tokens at depth 4096");
+    CHECK_SAYS(result.out, "gabbro 1; m");
     cli_result_free(&result);
     size_t n;
     char *page = gab_test_file_read(html, &n);
@@ -181,6 +188,15 @@ GAB_TEST(comparison) {
     CHECK_EXIT(result, 0);
     CHECK_SAYS(result.out, "results invalid: this device computes nothing");
     CHECK(!strstr(result.out, "123456"));
+    cli_result_free(&result);
+    gab_test_file_write(b, twice, strlen(twice));
+    result = CLI("bench", "compare", b);
+    CHECK_EXIT(result, 0);
+    CHECK_SAYS(result.out, "x (2)");
+    cli_result_free(&result);
+    result = CLI("bench", "compare", a, b, "--csv");
+    CHECK_EXIT(result, 2);
+    CHECK_SAYS(result.err, "no --json, --markdown or --csv");
     cli_result_free(&result);
     gab_test_file_write(b, "{}", 2);
     result = CLI("bench", "compare", a, b);

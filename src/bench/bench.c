@@ -12,7 +12,7 @@
 
 const bench_mode_row bench_modes[] = {
     [BENCH_NORMAL] = {"normal", "128,512,2048", "0,4096,16384", "1,4,16", 5, 500, 3000, 512u << 20, 50, 60, 3},
-    [BENCH_QUICK] = {"quick", "128,512", "0,4096", "4", 3, 250, 1200, 128u << 20, 20, 25, 1},
+    [BENCH_QUICK] = {"quick", "128,512", "0,4096", "4", 3, 250, 1200, 256u << 20, 20, 25, 1},
     [BENCH_FULL] = {"full", "128,512,2048", "0,4096,16384", "1,4,16", 9, 1000, 20000, 1024u << 20, 50, 1e9, 3},
 };
 
@@ -31,13 +31,19 @@ static void add_notes(bench_job *r, const bench_conditions *before, double f32_a
                  "at the end the device was %.0f%% slower than at the beginning: throttled, or disturbed", -change);
         cJSON_AddItemToArray(notes, cJSON_CreateString(text));
     }
-    if (before->load > 0.5 * before->cores) {
+    if (r->first && before->load > 0.5 * before->cores) { /* later ones see what was run for those before */
         snprintf(text, sizeof text,
                  "the machine was busy: %.1f runnable threads on %.0f cores before the first measurement", before->load,
                  before->cores);
         cJSON_AddItemToArray(notes, cJSON_CreateString(text));
     }
     if (before->power_saving) cJSON_AddItemToArray(notes, cJSON_CreateString("the processor's governor is powersave"));
+}
+
+static void add_note(bench_job *r, const char *what, const char *why) {
+    char text[512];
+    snprintf(text, sizeof text, "%s%s", what, why);
+    cJSON_AddItemToArray(cJSON_GetObjectItemCaseSensitive(r->json, "notes"), cJSON_CreateString(text));
 }
 
 /* The limits, on a device opened for them alone. again: of f32 only, to see whether it has changed. */
@@ -60,7 +66,9 @@ static gab_status measure_limits(bench_job *r, bool again, double *f32_again) {
                                vk->binding_bytes_max};
         cJSON_AddItemToObject(r->json, "device", bench_device_json(vk));
     }
-    GAB_TRY_GOTO(bench_pool_create(vk, r->options->smoke ? 4 << 20 : bench_modes[r->mode].pool_bytes, &pool), error);
+    const uint64_t small = 4 << 20; /* enough for arithmetic */
+    GAB_TRY_GOTO(bench_pool_create(vk, r->options->smoke || again ? small : bench_modes[r->mode].pool_bytes, &pool),
+                 error);
     if (again)
         status = bench_ceiling_again(vk, &pool, &r->ceilings, &o, f32_again);
     else
@@ -89,14 +97,15 @@ static gab_status measure_device(bench_job *r) {
     r->start_ns = gab_time_ns();
     bench_conditions_read(&before);
     GAB_TRY(measure_limits(r, false, NULL));
-    cJSON_AddItemToObject(r->json, "ceilings", bench_ceilings_json(&r->ceilings));
+    cJSON_AddItemToObject(r->json, "ceilings", bench_ceilings_json(&r->ceilings, r->plan.n_run));
     GAB_TRY(measure_models(r));
-    GAB_TRY(measure_limits(r, true, &f32_again));
+    const gab_status again = measure_limits(r, true, &f32_again);
     bench_conditions_read(&after);
     cJSON_AddItemToObject(r->json, "before", bench_conditions_json(&before));
     cJSON_AddItemToObject(r->json, "after", bench_conditions_json(&after));
     bench_json_add(r->json, "seconds", gab_time_ms_since(r->start_ns) * 1e-3);
     add_notes(r, &before, f32_again);
+    if (again != GAB_OK) add_note(r, "its limits could not be measured again at the end: ", gab_last_error());
     return GAB_OK;
 }
 
@@ -125,6 +134,7 @@ static gab_status make_plan(const bench_options *o, const gab_log *log, bench_pl
     *plan = (bench_plan){.n_run = o->n_run ? o->n_run : bench_modes[m].n_run,
                          .run_ms = bench_modes[m].run_ms,
                          .figure_ms = bench_modes[m].figure_ms,
+                         .all_runs = o->n_run > 0,
                          .patient = m == BENCH_FULL,
                          .progress = o->engine.progress,
                          .progress_user = o->engine.progress_user};
@@ -155,7 +165,9 @@ static gab_status list_devices(const bench_options *o, const gab_log *log, asked
             snprintf(list[(*n)++].name, sizeof list->name, "%s", devices[i].name);
         }
         gab_device_list_free(&devices);
-        return GAB_OK;
+        return *n > 0 ? GAB_OK
+                      : gab_fail(log, GAB_ERROR_UNSUPPORTED,
+                                 "none of the %zu Vulkan devices can be used: 'gabbro devices' says why", n_device);
     }
     for (const char *at = o->devices; *at && *n < BENCH_DOCUMENT_MAX; at += strspn(at, ",")) {
         const size_t length = strcspn(at, ",");
@@ -167,8 +179,8 @@ static gab_status list_devices(const bench_options *o, const gab_log *log, asked
     return *n > 0 ? GAB_OK : gab_fail(log, GAB_ERROR_ARGUMENT, "--devices: the list is empty");
 }
 
-static gab_status run_device(const bench_options *o, const bench_plan *plan, const asked *device, cJSON *document,
-                             bool *right) {
+static gab_status run_device(const bench_options *o, const bench_plan *plan, const asked *device, bool first,
+                             cJSON *document, bool *right) {
     const gab_log log = {o->engine.log, o->engine.log_user};
     bench_job *r = calloc(1, sizeof *r);
     if (!r) return gab_fail(&log, GAB_ERROR_HOST_MEMORY, "out of host memory");
@@ -177,6 +189,7 @@ static gab_status run_device(const bench_options *o, const bench_plan *plan, con
     r->mode = o->mode;
     r->device = device ? device->choice : o->engine.device;
     r->right = true;
+    r->first = first;
     r->json = cJSON_CreateObject();
     const gab_status status = measure_device(r);
     *right = *right && r->right;
@@ -200,7 +213,7 @@ gab_status bench_run(const bench_options *o, cJSON **document, bench_outcome *ou
     if (o->devices) GAB_TRY(list_devices(o, &log, list, &n));
     cJSON *d = bench_document_create(bench_modes[o->mode].name, plan.n_run, o->program);
     for (uint32_t i = 0; i < n; i++) {
-        const gab_status now = run_device(o, &plan, o->devices ? &list[i] : NULL, d, &outcome->right);
+        const gab_status now = run_device(o, &plan, o->devices ? &list[i] : NULL, i == 0, d, &outcome->right);
         if (now != GAB_OK) outcome->n_failed++, status = now;
     }
     if (outcome->n_failed == n) {

@@ -10,7 +10,7 @@
 
 #include "base/error.h"
 
-enum { BENCH_SCHEMA_VERSION = 1, BENCH_DOCUMENT_MAX = 16 };
+enum { BENCH_SCHEMA_VERSION = 2, BENCH_DOCUMENT_MAX = 16 };
 
 typedef enum bench_mode { BENCH_NORMAL, BENCH_QUICK, BENCH_FULL } bench_mode;
 

@@ -11,6 +11,7 @@
 
 typedef struct bench_verdict {
     bool checked;     /* false: nobody here knows what it should compute */
+    bool elsewhere;   /* what it computes is checked with another dispatch, or no row of the step needs it */
     uint32_t n_value; /* compared */
     double error;     /* largest, in shares of what is allowed: right up to 1 */
     char reason[160]; /* "": right */

@@ -55,10 +55,13 @@ bool bench_comparison_make(cJSON *const *documents, uint32_t n, bench_comparison
     *c = (bench_comparison){0};
     for (uint32_t i = 0; i < n; i++) cJSON_ArrayForEach(device, bench_json_item(documents[i], "devices")) {
             if (c->n_column == BENCH_COLUMN_MAX) break;
-            c->columns[c->n_column] = (bench_column){documents[i], device, (char)('A' + c->n_column)};
+            c->columns[c->n_column] = (bench_column){documents[i], device, NULL, (char)('A' + c->n_column)};
             c->n_column++;
         }
     const char *one = one_model_each(c);
+    for (uint32_t i = 0; one && i < c->n_column; i++)
+        c->columns[i].model =
+            bench_json_text(cJSON_GetArrayItem(bench_json_item(c->columns[i].device, "models"), 0), "label");
     for (uint32_t i = 0; i < c->n_column; i++)
         if (executes(c->columns[i].device))
             cJSON_ArrayForEach(item, bench_json_item(c->columns[i].device, "ceilings")) ok = ok && put(c, i, "", item);
@@ -90,8 +93,9 @@ static void print_legend(const bench_comparison *c, bench_text *t) {
     for (uint32_t i = 0; i < c->n_column; i++) {
         const cJSON *d = bench_json_item(c->columns[i].device, "device");
         const cJSON *tool = bench_json_item(c->columns[i].document, "tool");
-        bench_text_add(t, "%c  %s; %s; %s %s%s\n", c->columns[i].letter, bench_json_text(d, "name"),
+        bench_text_add(t, "%c  %s; %s; %s %s%s%s%s\n", c->columns[i].letter, bench_json_text(d, "name"),
                        bench_json_text(d, "driver"), bench_json_text(tool, "name"), bench_json_text(tool, "version"),
+                       c->columns[i].model ? "; " : "", c->columns[i].model ? c->columns[i].model : "",
                        executes(c->columns[i].device) ? "" : "; results invalid: this device computes nothing");
     }
 }

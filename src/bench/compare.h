@@ -8,7 +8,8 @@ enum { BENCH_COLUMN_MAX = 32 };
 
 typedef struct bench_column {
     const cJSON *document, *device;
-    char letter; /* 'A', 'B', ... */
+    const char *model; /* where models are compared whatever they are called; else NULL */
+    char letter;       /* 'A', 'B', ... */
 } bench_column;
 
 typedef struct bench_row {

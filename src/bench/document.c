@@ -1,5 +1,6 @@
 #include "bench/document.h"
 
+#include <glob.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,15 +29,18 @@ static void add_spread(cJSON *object, double value, double least, double most, u
 
 /* ---- hashes ---- */
 
-static void hash_range(const gab_file *file, uint64_t from, uint64_t to, gab_sha *sha) {
+static bool hash_range(const gab_file *file, uint64_t from, uint64_t to, gab_sha *sha) {
     enum { CHUNK = 1 << 20 };
     const gab_log silent = {0};
     unsigned char *bytes = malloc(CHUNK);
-    for (uint64_t at = from; bytes && at < to; at += CHUNK) {
+    bool read = bytes != NULL;
+    for (uint64_t at = from; read && at < to; at += CHUNK) {
         const size_t n = to - at < CHUNK ? (size_t)(to - at) : CHUNK;
-        if (gab_file_read_at(file, at, bytes, n, &silent) == GAB_OK) gab_sha_add(sha, bytes, n);
+        read = gab_file_read_at(file, at, bytes, n, &silent) == GAB_OK;
+        if (read) gab_sha_add(sha, bytes, n);
     }
     free(bytes);
+    return read;
 }
 
 void bench_hash_file(const char *path, char hash[80]) {
@@ -44,18 +48,73 @@ void bench_hash_file(const char *path, char hash[80]) {
     const gab_log silent = {0};
     gab_file *file = NULL;
     gab_sha sha;
+    bool read = true;
     hash[0] = 0;
     if (gab_path_kind(path) != GAB_PATH_FILE || gab_file_open(path, &silent, &file) != GAB_OK) return;
     const uint64_t size = gab_file_size(file);
     gab_sha_start(&sha, GAB_SHA_256);
     if (size > whole_max) {
         gab_sha_add(&sha, &size, sizeof size);
-        hash_range(file, 0, end, &sha);
+        read = hash_range(file, 0, end, &sha);
     }
-    hash_range(file, size > whole_max ? size - end : 0, size, &sha);
+    read = read && hash_range(file, size > whole_max ? size - end : 0, size, &sha);
     const size_t at = size > whole_max ? (size_t)snprintf(hash, 80, "part:") : 0;
     gab_sha_finish(&sha, hash + at);
+    if (!read) hash[0] = 0;
     gab_file_close(&file);
+}
+
+/* Adds the hashes of the files of a pattern, in the order of their names; how many, and 0 when one cannot be read. */
+static size_t hash_files(const char *pattern, gab_sha *sha) {
+    glob_t files;
+    if (glob(pattern, 0, NULL, &files) != 0) return 0;
+    size_t n = files.gl_pathc;
+    for (size_t i = 0; n > 0 && i < files.gl_pathc; i++) {
+        char hash[80];
+        bench_hash_file(files.gl_pathv[i], hash);
+        gab_sha_add(sha, hash, strlen(hash));
+        if (!hash[0]) n = 0;
+    }
+    globfree(&files);
+    return n;
+}
+
+/* The path as a pattern that means itself; with `tail` instead of its last characters. */
+static void escape_pattern(const char *path, size_t n, const char *tail, char *out, size_t size) {
+    size_t at = 0;
+    for (size_t i = 0; i < n && at + 2 < size; i++) {
+        if (strchr("*?[\\", path[i])) out[at++] = '\\';
+        out[at++] = path[i];
+    }
+    snprintf(out + at, size - at, "%s", tail);
+}
+
+void bench_hash_model(const char *path, char hash[80]) {
+    enum { TAIL = 20 }; /* "-00001-of-00003.gguf" */
+    const size_t n = strlen(path);
+    char pattern[2 * 4096];
+    unsigned part, n_part;
+    int end = 0;
+    gab_sha sha;
+    const bool folder = gab_path_kind(path) == GAB_PATH_FOLDER;
+    const bool split =
+        n > TAIL && sscanf(path + n - TAIL, "-%5u-of-%5u.gguf%n", &part, &n_part, &end) == 2 && end == TAIL;
+    bench_hash_file(path, hash);
+    if (!folder && !split) return;
+    gab_sha_start(&sha, GAB_SHA_256);
+    if (folder) {
+        escape_pattern(path, n, "/config.json", pattern, sizeof pattern);
+        hash_files(pattern, &sha);
+        escape_pattern(path, n, "/*.safetensors", pattern, sizeof pattern);
+    } else {
+        char tail[64];
+        snprintf(tail, sizeof tail, "-[0-9][0-9][0-9][0-9][0-9]-of-%05u.gguf", n_part);
+        escape_pattern(path, n - TAIL, tail, pattern, sizeof pattern);
+    }
+    const size_t n_file = hash_files(pattern, &sha);
+    const size_t at = (size_t)snprintf(hash, 80, "files:");
+    gab_sha_finish(&sha, hash + at);
+    if (n_file == 0) hash[0] = 0;
 }
 
 /* ---- the head ---- */
@@ -146,19 +205,22 @@ cJSON *bench_conditions_json(const bench_conditions *c) {
 
 /* ---- figures ---- */
 
-cJSON *bench_ceilings_json(const bench_ceilings *ceilings) {
+cJSON *bench_ceilings_json(const bench_ceilings *ceilings, uint32_t n_run) {
     cJSON *list = cJSON_CreateArray();
     for (uint32_t i = 0; i < ceilings->n; i++) {
         const bench_ceiling *c = &ceilings->list[i];
         char name[64], size[32];
         cJSON *o = cJSON_CreateObject();
-        snprintf(name, sizeof name, "%s%s%s", c->name, c->bytes ? ", " : "",
-                 c->bytes ? bench_size((double)c->bytes, size) : "");
+        const bool shapes = c->id == BENCH_CEILING_MATRIX; /* of which a device may have many */
+        snprintf(name, sizeof name, "%s%s%s", c->name, c->bytes || shapes ? ", " : "",
+                 c->bytes ? bench_size((double)c->bytes, size)
+                 : shapes ? c->shape
+                          : "");
         cJSON_AddStringToObject(o, "kind", c->name);
         cJSON_AddStringToObject(o, "name", name);
         cJSON_AddStringToObject(o, "unit", c->unit);
         if (c->bytes) cJSON_AddNumberToObject(o, "bytes", (double)c->bytes);
-        add_spread(o, c->value, c->least, c->most, 0);
+        add_spread(o, c->value, c->least, c->most, n_run);
         if (c->shape[0]) cJSON_AddStringToObject(o, "shape", c->shape);
         cJSON_AddItemToArray(list, o);
     }

@@ -8,8 +8,6 @@
 
 enum {
     PROMPT_FIGURES = 8, /* times a figure's time that one run of a prompt may take */
-    TURN_PROMPT = 24,
-    FIRST_PROMPT = 128,
     TOKENS_MIN = 8,
     TOKENS_MAX = 256,
     MARGIN = 2 * TOKENS_MAX + 64
@@ -28,6 +26,15 @@ static uint32_t largest(const bench_list *list) {
 uint32_t bench_plan_context(const bench_plan *plan) {
     const uint32_t prompt = largest(&plan->prompts), depth = largest(&plan->depths);
     return ((prompt > depth ? prompt : depth) + MARGIN + GAB_PAGE - 1) / GAB_PAGE * GAB_PAGE;
+}
+
+uint32_t bench_plan_turn_depth(const bench_plan *plan, uint32_t context) {
+    uint32_t depth = 0;
+    for (uint32_t i = 0; i < plan->depths.n; i++) {
+        const uint32_t n = plan->depths.values[i];
+        if (n <= 4096 && n > depth && n + TOKENS_MAX + 1 <= context) depth = n;
+    }
+    return depth;
 }
 
 uint32_t bench_plan_n_figure(const bench_plan *plan) {
@@ -120,7 +127,8 @@ static gab_status run_decode(bench_runs *r, uint32_t depth, uint32_t n_predict, 
 static gab_status run_batch(bench_runs *r, uint32_t n, uint32_t n_predict, double *ms) {
     double most = 0;
     for (uint32_t i = 0; i < n; i++) GAB_TRY(deepen(r->engine, r->sessions[i], 0));
-    for (uint32_t i = 0; i < n; i++) GAB_TRY(gab_session_feed(r->sessions[i], r->tokens, 1, n_predict));
+    for (uint32_t i = 0; i < n; i++) /* texts of their own, which go to experts of their own */
+        GAB_TRY(gab_session_feed(r->sessions[i], r->tokens + i, 1, n_predict));
     for (uint32_t i = 0; i < n; i++) GAB_TRY(drain(r->sessions[i]));
     for (uint32_t i = 0; i < n; i++) {
         gab_session_stats stats;
@@ -139,7 +147,7 @@ static gab_status run_once(bench_runs *r, const bench_figure *f, uint32_t n_toke
     case BENCH_FIRST: return run_turn(r, 0, f->size, 1, ms);
     case BENCH_DECODE: return run_decode(r, f->depth, n_token, ms);
     case BENCH_BATCH: return run_batch(r, f->size, n_token, ms);
-    default: return run_turn(r, f->depth, TURN_PROMPT, f->size, ms);
+    default: return run_turn(r, f->depth, BENCH_TURN_PROMPT, f->size, ms);
     }
 }
 
@@ -153,7 +161,7 @@ static uint32_t tokens_for(const bench_plan *plan, double token_ms) {
 static gab_status find_ideal(bench_runs *r, bench_figure *f) {
     gab_engine *e = r->engine;
     const bool decode = f->kind == BENCH_DECODE || f->kind == BENCH_BATCH;
-    double ms = 0;
+    double ms = 0, ms_bytes = 0;
     gab_status status = GAB_OK;
     pthread_mutex_lock(&e->lock);
     const uint32_t chunk = gab_attention_rows_max(&e->set, f->size);
@@ -164,12 +172,17 @@ static gab_status find_ideal(bench_runs *r, bench_figure *f) {
                                                      : chunk;
         bench_walk walk;
         status = bench_walk_make(e, rows, decode ? f->depth : at, !decode, 0, &walk);
-        if (status == GAB_OK) ms += bench_walk_ideal_ms(&walk, r->ceilings, UINT32_MAX, &f->by_bytes);
+        if (status == GAB_OK) {
+            const double step_ms = bench_walk_ideal_ms(&walk, r->ceilings, UINT32_MAX, &f->by_bytes);
+            ms += step_ms;
+            ms_bytes += f->by_bytes ? step_ms : 0;
+        }
         bench_walk_free(&walk);
         if (decode) break;
     }
     pthread_mutex_unlock(&e->lock);
     if (status != GAB_OK || ms <= 0) return status;
+    f->by_bytes = 2 * ms_bytes >= ms;
     f->ideal = f->lower ? ms : f->kind == BENCH_DECODE ? 1e3 / ms : f->size * 1e3 / ms;
     return GAB_OK;
 }
@@ -192,7 +205,7 @@ static gab_status run_share(bench_runs *r, bench_figure *f, samples *s, double s
     const bench_plan *p = r->plan;
     const uint32_t n = (uint32_t)(share * p->n_run + 0.5), n_least = (uint32_t)(share * s->n_least + 0.5);
     say(r);
-    while (s->n < n && (s->n < n_least || s->spent_ms < share * p->figure_ms)) {
+    while (s->n < n && (p->all_runs || s->n < n_least || s->spent_ms < share * p->figure_ms)) {
         const uint64_t start = gab_time_ns();
         GAB_TRY(run_once(r, f, s->n_token, &s->ms[s->n++]));
         s->spent_ms += gab_time_ms_since(start);
@@ -213,7 +226,7 @@ static gab_status measure(bench_runs *r, bench_figure_kind kind, const char *id,
     const uint64_t first = gab_time_ns();
     GAB_TRY(run_once(r, f, TOKENS_MIN, &s->ms[0])); /* records plans, and some drivers finish compiling now */
     const double first_ms = gab_time_ms_since(first), figure_ms = r->plan->figure_ms;
-    if (!r->plan->patient && first_ms > 2 * figure_ms) { /* then that one is the figure */
+    if (!r->plan->patient && !r->plan->all_runs && first_ms > 2 * figure_ms) { /* then that one is the figure */
         s->n = 1;
         take(f, s);
         return GAB_OK;
@@ -249,7 +262,7 @@ static gab_status measure_lists(bench_runs *r) {
                       too_slow[] = "too slow here: --full measures it all the same";
     const bench_plan *p = r->plan;
     const uint32_t context = r->engine->info.context;
-    uint32_t turn_depth = 0;
+    const uint32_t turn_depth = bench_plan_turn_depth(p, context);
     double rate = 0; /* of the prompt before */
     char id[32], name[64];
     for (uint32_t i = 0; i < p->prompts.n; i++) {
@@ -273,12 +286,11 @@ static gab_status measure_lists(bench_runs *r) {
             continue;
         }
         GAB_TRY(measure(r, BENCH_DECODE, id, name, "tokens/s", 1, n));
-        if (n <= 4096 && n > turn_depth) turn_depth = n;
     }
     for (size_t i = 0; i < N_TURN; i++) {
-        snprintf(id, sizeof id, "turn.%u", turns[i]);
+        snprintf(id, sizeof id, "turn.%u.%u", turns[i], turn_depth);
         snprintf(name, sizeof name, "answer of %u tokens at %u", turns[i], turn_depth);
-        if (turn_depth + TURN_PROMPT + turns[i] < context)
+        if (turn_depth + BENCH_TURN_PROMPT + turns[i] < context)
             GAB_TRY(measure(r, BENCH_TURN, id, name, "ms", turns[i], turn_depth));
         else
             leave_out(r->figures, name, no_room);
@@ -292,8 +304,8 @@ static gab_status measure_lists(bench_runs *r) {
         else
             leave_out(r->figures, name, "there is no memory for so many");
     }
-    if (FIRST_PROMPT < context)
-        return measure(r, BENCH_FIRST, "first.warm", "first token, warm", "ms", FIRST_PROMPT, 0);
+    if (BENCH_FIRST_PROMPT < context)
+        return measure(r, BENCH_FIRST, "first.warm", "first token, warm", "ms", BENCH_FIRST_PROMPT, 0);
     leave_out(r->figures, "first token, warm", no_room);
     return GAB_OK;
 }
@@ -303,15 +315,16 @@ gab_status bench_figures_measure(gab_engine *e, const bench_plan *plan, const be
     bench_runs r = {.engine = e, .plan = plan, .ceilings = ceilings, .stage = stage, .figures = figures};
     gab_session_options options = gab_session_options_default();
     gab_status status = GAB_OK;
-    options.sampling.seed = 1;
     options.ignore_end = true;
     r.n_total = 2 * bench_plan_n_figure(plan);
     r.tokens = calloc(e->info.context, sizeof *r.tokens);
     if (!r.tokens) return gab_fail(&e->log, GAB_ERROR_HOST_MEMORY, "out of host memory");
     for (uint32_t i = 0; i < e->info.context; i++) r.tokens[i] = (int32_t)(i * 7919u % e->info.n_vocab);
     const uint32_t wanted = largest(&plan->batch) > 1 ? largest(&plan->batch) : 1;
-    while (status == GAB_OK && r.n_session < wanted && r.n_session < e->options.n_session)
+    while (status == GAB_OK && r.n_session < wanted && r.n_session < e->options.n_session) {
+        options.sampling.seed = 1 + r.n_session;
         status = gab_session_create(e, &options, &r.sessions[r.n_session++]);
+    }
     if (status == GAB_OK) status = measure_lists(&r);
     if (status == GAB_OK) status = measure_again(&r);
     for (uint32_t i = 0; i < r.n_session; i++) gab_session_destroy(&r.sessions[i]);

@@ -50,10 +50,17 @@ typedef struct bench_plan {
     uint32_t n_run;
     double run_ms;    /* about what a run should take */
     double figure_ms; /* no run is begun when the figure's have taken so long, and there are two or three */
+    bool all_runs;    /* they are taken however long they take */
     bool patient;     /* prompts are measured however long they take */
     gab_progress_fn progress;
     void *progress_user;
 } bench_plan;
+
+/* Prompts of answers, and of the first token. */
+enum { BENCH_TURN_PROMPT = 24, BENCH_FIRST_PROMPT = 128 };
+
+/* The depth at which answers are measured. */
+uint32_t bench_plan_turn_depth(const bench_plan *plan, uint32_t context);
 
 /* Positions that a session must have. */
 uint32_t bench_plan_context(const bench_plan *plan);

@@ -12,7 +12,8 @@ static const char style[] =
     "--c1:#2f6f8f;--c2:#b5651d;--c3:#6f8f3a;--bad:#b3261e;--good:#2d7a3e}\n"
     "@media(prefers-color-scheme:dark){:root{--bg:#191817;--fg:#ece8df;--soft:#a39e93;--line:#3b3834;--card:#232120;"
     "--c1:#6db4d6;--c2:#e59a55;--c3:#a9c76c;--bad:#ff8a80;--good:#8bd39a}}\n"
-    "*{box-sizing:border-box}body{margin:0 auto;padding:1.2rem;max-width:78rem;background:var(--bg);color:var(--fg);"
+    "*{box-sizing:border-box;-webkit-print-color-adjust:exact;print-color-adjust:exact}body{margin:0 "
+    "auto;padding:1.2rem;max-width:78rem;background:var(--bg);color:var(--fg);"
     "font:16px/1.5 system-ui,sans-serif}\n"
     "h1{font-size:1.5rem;margin:.2rem 0}h2{font-size:1.2rem;margin:2rem 0 .4rem;border-top:1px solid var(--line);"
     "padding-top:1rem}h3{font-size:1rem;margin:1.2rem 0 .3rem}p{margin:.3rem 0 .8rem}\n"
@@ -99,7 +100,7 @@ static void add_card(const cJSON *document, const cJSON *device, bench_text *t) 
     snprintf(words, sizeof words, "%s %s, %.12s", bench_json_text(tool, "name"), bench_json_text(tool, "version"),
              bench_json_text(tool, "sha256"));
     definition(t, "measured by", words);
-    snprintf(words, sizeof words, "%s, %.0f runs each, %.0f s", bench_json_text(document, "created"),
+    snprintf(words, sizeof words, "%s, up to %.0f runs each, %.0f s", bench_json_text(document, "created"),
              bench_json_number(document, "runs"), bench_json_number(device, "seconds"));
     definition(t, "on", words);
     add_conditions(device, t);
@@ -320,6 +321,7 @@ static void add_comparison(const bench_comparison *c, bench_text *t) {
         bench_text_add(t, "<div class=\"card\"><h3>%c &nbsp;", c->columns[i].letter);
         bench_text_add(t, "%s", bench_json_text(d, "name"));
         bench_text_add(t, "</h3><p class=\"soft\">");
+        if (c->columns[i].model) bench_text_add(t, "%s; ", c->columns[i].model);
         bench_text_add(t, "%s", bench_json_text(d, "driver"));
         bench_text_add(t, "; %s %s, %s</p><p class=\"%s\">", bench_json_text(tool, "name"),
                        bench_json_text(tool, "version"), bench_json_text(c->columns[i].document, "created"),
@@ -332,7 +334,7 @@ static void add_comparison(const bench_comparison *c, bench_text *t) {
     bench_text_add(t, "</div>\n");
     add_rows(c, t);
     bench_text_add(t, "<p class=\"soft\">Coloured: better or worse than A by more than the spread of the runs, 3%% at "
-                      "least. Bars: beside the largest of the row.</p>\n");
+                      "least, 20%% of a single one. Bars: beside the largest of the row.</p>\n");
 }
 
 static void add_failed(const cJSON *document, bench_text *t) {

@@ -28,6 +28,7 @@ typedef struct bench_job {
     bench_mode mode;
     uint64_t start_ns;
     bool right, executes;
+    bool first; /* of the devices that are measured */
     bench_room room;
     struct {
         double load_bytes_s, text_bytes_s, prompt_flop_s;

@@ -116,6 +116,7 @@ static gab_status check_walk(bench_job *r, const bench_walk *w, cJSON *list, boo
         if (w->kernels[i].first != i) continue;
         bench_job_say(r, "checking kernels", i, w->n);
         GAB_TRY(bench_check_kernel(w, i, &v));
+        if (v.elsewhere) continue;
         cJSON_AddItemToArray(list, bench_verdict_json(&w->kernels[i], &v));
         if (v.error > 1) *right = false;
     }
@@ -123,40 +124,56 @@ static gab_status check_walk(bench_job *r, const bench_walk *w, cJSON *list, boo
     return GAB_OK;
 }
 
-/* The steps that the figures are made of: one row, those of a batch, prompts. */
-static gab_status check_model(bench_job *r, gab_engine *e, cJSON *list, bool *right) {
+enum { STEP_MAX = 64 };
+
+typedef struct check_steps {
     struct {
         uint32_t rows, position;
         bool together;
-    } steps[2 + 2 * BENCH_LIST_MAX];
-    uint32_t n = 0, done = 0;
-    const uint32_t context = e->info.context;
-    for (uint32_t i = 0; i < r->plan.depths.n; i++)
-        if (r->plan.depths.values[i] + 1 < context) {
-            steps[n].rows = 1;
-            steps[n].together = false;
-            steps[n++].position = r->plan.depths.values[i];
-        }
-    for (uint32_t i = 0; i < r->plan.batch.n; i++)
-        if (r->plan.batch.values[i] > 1) {
-            steps[n].rows = r->plan.batch.values[i];
-            steps[n].together = false;
-            steps[n++].position = 3;
-        }
-    for (uint32_t i = 0; i < r->plan.prompts.n; i++) {
-        const uint32_t rows = r->plan.prompts.values[i] < GAB_ROW_MAX ? r->plan.prompts.values[i] : GAB_ROW_MAX;
-        if (rows <= done || r->plan.prompts.values[i] >= context) continue;
-        done = rows;
-        steps[n].rows = rows;
-        steps[n].together = true;
-        steps[n++].position = 0;
-    }
+    } list[STEP_MAX];
+    gab_plan_shape shapes[STEP_MAX];
+    uint32_t n;
+} check_steps;
+
+/* Steps of one plan run the same kernels: one of them is enough. */
+static void add_step(const gab_engine *e, check_steps *s, uint32_t rows, uint32_t position, bool together) {
+    if (position + rows >= e->info.context || s->n == STEP_MAX) return;
+    const gab_plan_shape shape = gab_plan_shape_for(&e->plans, rows, together ? 1 : rows, position + rows, false);
+    for (uint32_t i = 0; i < s->n; i++)
+        if (gab_plan_shape_same(&s->shapes[i], &shape)) return;
+    s->shapes[s->n] = shape;
+    s->list[s->n].rows = rows;
+    s->list[s->n].together = together;
+    s->list[s->n++].position = position;
+}
+
+/* A prompt, step by step, as the engine cuts it. */
+static void add_prompt(const gab_engine *e, check_steps *s, uint32_t n, uint32_t position) {
+    const uint32_t chunk = gab_attention_rows_max(&e->set, n);
+    for (uint32_t at = 0; at < n && position + n < e->info.context; at += chunk)
+        add_step(e, s, n - at < chunk ? n - at : chunk, position + at, true);
+}
+
+/* The steps that the figures are made of: one row, those of a batch, prompts, those of short turns at a depth. */
+static void list_steps(const bench_plan *plan, const gab_engine *e, check_steps *s) {
+    s->n = 0;
+    for (uint32_t i = 0; i < plan->depths.n; i++) add_step(e, s, 1, plan->depths.values[i], false);
+    for (uint32_t i = 0; i < plan->batch.n; i++)
+        if (plan->batch.values[i] > 1) add_step(e, s, plan->batch.values[i], 3, false);
+    for (uint32_t i = 0; i < plan->prompts.n; i++) add_prompt(e, s, plan->prompts.values[i], 0);
+    add_prompt(e, s, BENCH_TURN_PROMPT, bench_plan_turn_depth(plan, e->info.context));
+    add_prompt(e, s, BENCH_FIRST_PROMPT, 0);
+}
+
+static gab_status check_model(bench_job *r, gab_engine *e, cJSON *list, bool *right) {
+    check_steps steps;
+    list_steps(&r->plan, e, &steps);
     gab_status status = bench_fill_cache(e);
-    for (uint32_t i = 0; status == GAB_OK && i < n; i++) {
+    for (uint32_t i = 0; status == GAB_OK && i < steps.n; i++) {
         bench_walk walk;
         bench_verdict v = {0};
-        status = bench_walk_make(e, steps[i].rows, steps[i].position, steps[i].together, steps[i].rows == 1 ? 0 : 0.8f,
-                                 &walk);
+        status = bench_walk_make(e, steps.list[i].rows, steps.list[i].position, steps.list[i].together,
+                                 steps.list[i].rows == 1 ? 0 : 0.8f, &walk);
         if (status == GAB_OK) status = check_walk(r, &walk, list, right);
         if (status == GAB_OK && i == 0) {
             status = bench_check_layer(&walk, &v);
@@ -228,15 +245,26 @@ static void note_reached(bench_job *r, const char *path, const bench_figures *fi
     }
 }
 
-static void describe_model(const gab_engine *e, const char *path, cJSON *m) {
-    char hash[80];
+/* With what a model is run, where that is not the usual: "quantized to q4_0, exact". */
+static void write_settings(const gab_engine_options *o, char *text, size_t size) {
+    snprintf(text, size, "%s%s%s%s", o->quantize ? ", quantized to " : "", o->quantize ? o->quantize : "",
+             o->kv == GAB_KV_F32 ? ", cache of f32" : "", o->precision == GAB_PRECISION_EXACT ? ", exact" : "");
+}
+
+static void describe_model(const gab_engine *e, const gab_engine_options *options, const char *path, const char *label,
+                           cJSON *m) {
+    char hash[80], settings[96], text[256];
+    write_settings(options, settings, sizeof settings);
     cJSON_AddStringToObject(m, "name", e->info.model_name[0] ? e->info.model_name : path);
     cJSON_AddStringToObject(m, "path", path);
     cJSON_AddStringToObject(m, "architecture", e->info.architecture);
     cJSON_AddNumberToObject(m, "weight_bytes", (double)e->info.weight_bytes);
     cJSON_AddNumberToObject(m, "context", e->info.context);
     cJSON_AddStringToObject(m, "variants", e->info.variants);
-    bench_hash_file(path, hash);
+    cJSON_AddStringToObject(m, "settings", settings[0] ? settings + 2 : "");
+    snprintf(text, sizeof text, "%s%s", label ? label : bench_json_text(m, "name"), settings);
+    cJSON_AddStringToObject(m, "label", text);
+    bench_hash_model(path, hash);
     cJSON_AddStringToObject(m, "sha256", hash); /* "": a synthetic model is its name */
 }
 
@@ -253,16 +281,16 @@ gab_status bench_job_model(bench_job *r, const char *path, const char *label) {
     uint64_t since = start;
     bool right = true;
     gab_status status = figures ? make_engine(r, path, &e) : GAB_ERROR_HOST_MEMORY;
+    if (status == GAB_OK) status = add_load(r, e, start, figures); /* before anything else takes time */
     if (status != GAB_OK) {
         free(figures);
+        gab_engine_destroy(&e);
         return status;
     }
     cJSON *m = cJSON_CreateObject();
     cJSON_AddItemToArray(r->models, m);
-    describe_model(e, path, m);
-    cJSON_AddStringToObject(m, "label", label ? label : bench_json_text(m, "name"));
+    describe_model(e, &r->options->engine, path, label, m);
     cJSON *integrity = cJSON_AddArrayToObject(m, "integrity"), *anatomy = NULL;
-    GAB_TRY_GOTO(add_load(r, e, start, figures), error);
     note_time(r, "loading and a first token", &since);
     if (r->executes) {
         pthread_mutex_lock(&e->lock);

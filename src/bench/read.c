@@ -9,18 +9,27 @@
 #include "base/file.h"
 #include "bench/bench.h"
 #include "bench/document.h"
+#include "bench/report.h"
 #include "bench/text.h"
 
 enum { DOCUMENT_BYTES_MAX = 64 << 20 };
 
-/* The model of a test in the document, made at the first. */
-static cJSON *model_of(cJSON *models, const cJSON *test) {
+/* The model of a test in the document, made at the first; again for a figure that it has already: with other settings,
+ * or from another file. */
+static cJSON *model_of(cJSON *models, const cJSON *test, const char *id) {
     cJSON *m;
-    const char *label = bench_json_text(test, "model_type");
-    cJSON_ArrayForEach(m, models) if (strcmp(bench_json_text(m, "label"), label) == 0) return m;
+    const char *type = bench_json_text(test, "model_type");
+    char label[128];
+    int n = 1;
+    snprintf(label, sizeof label, "%.100s", type);
+    cJSON_ArrayForEach(m, models) {
+        if (strcmp(bench_json_text(m, "name"), type) != 0) continue;
+        if (!bench_figure_of(m, id)) return m;
+        snprintf(label, sizeof label, "%.100s (%d)", type, ++n);
+    }
     m = cJSON_CreateObject();
     cJSON_AddStringToObject(m, "label", label);
-    cJSON_AddStringToObject(m, "name", label);
+    cJSON_AddStringToObject(m, "name", type);
     cJSON_AddStringToObject(m, "path", bench_json_text(test, "model_filename"));
     cJSON_AddNumberToObject(m, "weight_bytes", bench_json_number(test, "model_size"));
     cJSON_AddArrayToObject(m, "figures");
@@ -34,16 +43,18 @@ static void add_test(cJSON *models, const cJSON *test) {
     const cJSON *sample, *samples = bench_json_item(test, "samples_ts");
     double ts[BENCH_RUN_MAX] = {rate};
     uint32_t n = 0;
-    char id[64], name[64];
+    char id[64], name[96], at[48];
     if ((n_prompt > 0) == (n_gen > 0) || rate <= 0) return; /* prompt and text together have no figure of ours */
     cJSON_ArrayForEach(sample, samples) if (n < BENCH_RUN_MAX && cJSON_IsNumber(sample)) ts[n++] = sample->valuedouble;
     const bench_time t = bench_time_of(ts, n ? n : 1, 1);
-    snprintf(id, sizeof id, n_gen > 0 ? "decode.%.0f" : "prefill.%.0f", n_gen > 0 ? depth : n_prompt);
-    snprintf(name, sizeof name,
-             n_gen <= 0  ? "prompt of %.0f tokens"
-             : depth > 0 ? "text at depth %.0f"
-                         : "text",
-             n_gen > 0 ? depth : n_prompt);
+    snprintf(at, sizeof at, depth > 0 ? " at depth %.0f" : "", depth);
+    if (n_gen > 0) {
+        snprintf(id, sizeof id, "decode.%.0f", depth);
+        snprintf(name, sizeof name, "text%s", at);
+    } else {
+        snprintf(id, sizeof id, depth > 0 ? "prefill.%.0f.%.0f" : "prefill.%.0f", n_prompt, depth);
+        snprintf(name, sizeof name, "prompt of %.0f tokens%s", n_prompt, at);
+    }
     cJSON *f = cJSON_CreateObject();
     cJSON_AddStringToObject(f, "id", id);
     cJSON_AddStringToObject(f, "kind", n_gen > 0 ? "decode" : "prefill");
@@ -56,7 +67,7 @@ static void add_test(cJSON *models, const cJSON *test) {
     bench_json_add(f, "most", t.most);
     bench_json_add(f, "spread_percent", 100 * (t.most - t.least) / t.ms);
     cJSON_AddNumberToObject(f, "runs", n);
-    cJSON_AddItemToArray(cJSON_GetObjectItemCaseSensitive(model_of(models, test), "figures"), f);
+    cJSON_AddItemToArray(cJSON_GetObjectItemCaseSensitive(model_of(models, test, id), "figures"), f);
 }
 
 static cJSON *from_llama(const cJSON *tests) {
@@ -82,8 +93,11 @@ static cJSON *from_llama(const cJSON *tests) {
 /* A document comes from anywhere: no text of it may steer a terminal. */
 static void tame(cJSON *item) {
     for (; item; item = item->next) {
-        for (char *c = cJSON_IsString(item) ? item->valuestring : NULL; c && *c; c++)
+        for (char *c = cJSON_IsString(item) ? item->valuestring : NULL; c && *c; c++) {
+            const unsigned char next = (unsigned char)c[1]; /* U+0080 to U+009F are two bytes */
+            if ((unsigned char)*c == 0xc2 && next >= 0x80 && next < 0xa0) c[0] = c[1] = '?';
             if ((unsigned char)*c < 0x20 || *c == 0x7f) *c = '?';
+        }
         tame(item->child);
     }
 }
@@ -108,8 +122,8 @@ gab_status bench_read(const char *path, const gab_log *log, cJSON **document) {
     if (version < 1 || version > BENCH_SCHEMA_VERSION) {
         cJSON_Delete(json);
         return gab_fail(log, GAB_ERROR_FORMAT,
-                        "%s: version %g is newer than the %d that this program reads: use its own", path, version,
-                        BENCH_SCHEMA_VERSION);
+                        "%s: version is %g, and this program reads 1 to %d: use the one that has written it", path,
+                        version, BENCH_SCHEMA_VERSION);
     }
     tame(json->child);
     *document = json;

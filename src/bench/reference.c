@@ -90,10 +90,10 @@ static float *fetch_floats(bench_reference *r, const gab_slice *slice, uint64_t 
     return floats;
 }
 
-/* All of a binding, to read only; an image where memory is not mapped. */
+/* All of a binding, to read only: an image, but where the device's memory is the host's own. */
 static const void *view(bench_reference *r, const gab_slice *slice) {
     const image *i = image_of(r, slice);
-    if (!i && slice->mapped) return slice->mapped;
+    if (!i && slice->mapped && r->vk->info.kind == GAB_DEVICE_CPU) return slice->mapped;
     if (!i) i = image_make(r, slice);
     return i ? i->bytes : NULL;
 }
@@ -279,12 +279,24 @@ static bool pick_pair(bench_reference *r, const gab_matmul_args *a, uint32_t i, 
     return i < SAMPLED_PAIRS;
 }
 
-/* The expert that a pair goes to, from the route; false: another shard has its weights. */
-static bool expert_of(bench_reference *r, const bench_kernel *k, uint32_t pair_index, uint32_t *expert) {
+/* The columns to look at, and with experts the one that each goes to, from the route: of the shard's own. Returns how
+ * many. */
+static uint32_t pick_columns(bench_reference *r, const bench_kernel *k, bool experts, uint32_t n_col,
+                             uint32_t cols[GAB_ROW_MAX], uint32_t picked_experts[GAB_ROW_MAX]) {
     const gab_matmul_args *a = &k->args.matmul;
-    const gab_slice *route = &k->dispatch.bindings[k->dispatch.pipeline.n_binding - 1];
-    fetch(r, route, offsetof(gab_route, expert) + 4ull * pair_index, 4, expert);
-    return *expert - a->first_expert < a->n_expert; /* wraps below the shard */
+    uint32_t *own = room(r, n_col, sizeof *own), *expert = room(r, n_col, sizeof *expert), n_own = 0, n = 0, at;
+    if (own && expert && experts)
+        fetch(r, &k->dispatch.bindings[k->dispatch.pipeline.n_binding - 1], offsetof(gab_route, expert), 4ull * n_col,
+              expert);
+    for (uint32_t i = 0; own && expert && i < n_col; i++) /* wraps below the shard */
+        if (!experts || expert[i] - a->first_expert < a->n_expert) own[n_own++] = i;
+    while (n < GAB_ROW_MAX && own && expert && n_own > 0 && pick_row(r, n, n_own, &at)) {
+        cols[n] = own[at];
+        picked_experts[n++] = expert[own[at]];
+    }
+    free(own);
+    free(expert);
+    return n;
 }
 
 static void product(bench_reference *r, const bench_kernel *k) {
@@ -294,14 +306,13 @@ static void product(bench_reference *r, const bench_kernel *k) {
     const uint32_t n_x = k->n_col < a->x_stride ? k->n_col : a->x_stride;
     const uint32_t n_shard_row = a->n_row * (experts ? a->n_expert : 1);
     float *w[2] = {room(r, k->n_col, sizeof **w), room(r, k->n_col, sizeof **w)};
-    uint32_t row, cols[GAB_ROW_MAX], n_picked = 0;
-    while (n_picked < GAB_ROW_MAX && pick_row(r, n_picked, n_col, &cols[n_picked])) n_picked++;
+    uint32_t row, cols[GAB_ROW_MAX], picked[GAB_ROW_MAX];
+    const uint32_t n_picked = pick_columns(r, k, experts, n_col, cols, picked);
     for (uint32_t i = 0; r->status == GAB_OK && pick_pair(r, a, i, &row); i++) {
         const uint32_t n = row + 1 < a->n_row ? 2 : 1;
         for (uint32_t c = 0; c < n_picked; c++) {
             pair p = {{0}, {0}};
-            uint32_t expert = 0;
-            if (experts && !expert_of(r, k, cols[c], &expert)) continue;
+            const uint32_t expert = picked[c];
             const uint32_t base = experts ? (expert - a->first_expert) * a->n_row : 0;
             for (uint32_t j = 0; (c == 0 || experts) && j < n; j++) weight_row(r, k, n_shard_row, base + row + j, w[j]);
             float *x = fetch_floats(r, &k->dispatch.bindings[3],
@@ -579,6 +590,7 @@ gab_status bench_reference_compute(bench_reference *r, const bench_kernel *k, bo
     case BENCH_OP_GATED: gated(r, k); break;
     case BENCH_OP_SAMPLE: sample(r, k); break;
     case BENCH_OP_EXPERT_ROUTE: expert_route(r, k); break;
+    case BENCH_OP_EXPERT_RUNS: break; /* in any order: check.c looks */
     case BENCH_OP_EXPERT_SUM: expert_sum(r, k); break;
     case BENCH_OP_OTHER: *known = false; break;
     }
@@ -609,15 +621,29 @@ gab_status bench_reference_value(bench_reference *r, const bench_expected *where
     return r->status;
 }
 
-gab_status bench_device_value(gab_vk *vk, const bench_expected *where, double *value) {
-    unsigned char bytes[4] = {0};
-    const uint64_t size = where->format == BENCH_F16 ? 2 : 4;
-    if (where->slice.mapped)
-        memcpy(bytes, (const unsigned char *)where->slice.mapped + size * where->index, size);
-    else
-        GAB_TRY(gab_slice_read(vk, where->slice, size * where->index, bytes, size));
-    *value = decode(where, bytes);
-    return GAB_OK;
+/* How many from the first on lie one behind the other. */
+static uint32_t length_of_run(const bench_expected *where, uint32_t n) {
+    uint32_t i = 1;
+    while (i < n && where[i].slice.buffer == where->slice.buffer && where[i].slice.offset == where->slice.offset &&
+           where[i].format == where->format && where[i].index == where->index + i)
+        i++;
+    return i;
+}
+
+gab_status bench_device_values(gab_vk *vk, const bench_expected *where, uint32_t n, double *values) {
+    unsigned char *bytes = malloc(4 * (size_t)n + 4), word[4] = {0};
+    gab_status status = bytes ? GAB_OK : gab_fail(&vk->log, GAB_ERROR_HOST_MEMORY, "out of host memory");
+    for (uint32_t i = 0, run; status == GAB_OK && i < n; i += run) {
+        const uint64_t size = where[i].format == BENCH_F16 ? 2 : 4;
+        run = length_of_run(&where[i], n - i);
+        status = gab_slice_read(vk, where[i].slice, size * where[i].index, bytes, size * run);
+        for (uint32_t k = 0; status == GAB_OK && k < run; k++) {
+            memcpy(word, bytes + size * k, size);
+            values[i + k] = decode(&where[i], word);
+        }
+    }
+    free(bytes);
+    return status;
 }
 
 gab_status bench_reference_create(const bench_walk *walk, bool all, bench_reference **out) {

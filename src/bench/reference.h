@@ -30,8 +30,9 @@ gab_status bench_reference_compute(bench_reference *reference, const bench_kerne
 /* Of the last compute. */
 const bench_expected *bench_reference_expected(const bench_reference *reference, uint32_t *n);
 
-/* A value of the device's memory, or, with `all`, of what was written down. */
+/* A value of what was written down, with `all`. */
 gab_status bench_reference_value(bench_reference *reference, const bench_expected *where, double *value);
-gab_status bench_device_value(gab_vk *vk, const bench_expected *where, double *value);
+/* Values of the device's memory. */
+gab_status bench_device_values(gab_vk *vk, const bench_expected *where, uint32_t n, double *values);
 
 #endif

@@ -88,7 +88,7 @@ static double ceiling_of(const cJSON *device, const char *kind) {
     const cJSON *c;
     double value = 0;
     cJSON_ArrayForEach(c, bench_json_item(device, "ceilings")) if (strcmp(bench_json_text(c, "kind"), kind) == 0)
-        value = bench_json_number(c, "median");
+        value = fmax(value, bench_json_number(c, "median"));
     return value;
 }
 

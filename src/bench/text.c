@@ -55,7 +55,7 @@ const char *bench_json_text(const cJSON *object, const char *name) {
 
 double bench_json_number(const cJSON *object, const char *name) {
     const cJSON *item = bench_json_item(object, name);
-    return cJSON_IsNumber(item) ? item->valuedouble : 0;
+    return cJSON_IsNumber(item) && isfinite(item->valuedouble) ? item->valuedouble : 0;
 }
 
 bool bench_json_true(const cJSON *object, const char *name) {

@@ -1,5 +1,6 @@
 #include "bench/walk.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,6 +28,7 @@ static const struct {
     {"gated", BENCH_OP_GATED},
     {"sample", BENCH_OP_SAMPLE},
     {"expert_route", BENCH_OP_EXPERT_ROUTE},
+    {"expert_runs", BENCH_OP_EXPERT_RUNS},
     {"expert_sum", BENCH_OP_EXPERT_SUM},
 };
 
@@ -63,19 +65,29 @@ static uint32_t columns_of(const bench_walk *w, const gab_matmul_args *args) {
     return args->of_outs ? w->n_out : w->n_row;
 }
 
+/* Relative, that the kernel may have: by its shader, whatever it was chosen for. */
+static double error_of(const bench_kernel *k) {
+    for (uint32_t i = 0; i < gab_matmul_n_variant; i++)
+        if (gab_shader_of_type(gab_matmul_variants[i].shader, k->type) == k->dispatch.pipeline.shader)
+            return (double)gab_matmul_variants[i].error;
+    return 0;
+}
+
+/* Experts are counted as if all were equally likely: a shard has its share of the columns, and of the experts that any
+ * row goes to. */
 static void describe_product(const bench_walk *w, bench_kernel *k) {
     const gab_matmul_args *a = &k->args.matmul;
     const bool experts = k->dispatch.pipeline.spec[GAB_SPEC_EXPERTS] != GAB_EXPERTS_NONE;
-    const uint32_t cols = columns_of(w, a) * (experts ? a->n_used : 1), x_rows = experts ? cols / a->x_share : cols;
-    const uint32_t matrices = !experts ? 1 : cols < a->n_expert ? cols : a->n_expert; /* at most, of this shard */
-    const gab_operation operation = gab_matmul_operation(k->type, a->of_outs ? w->shape.n_out : w->shape.n_row);
-    const gab_variant *variant = gab_variant_of(&w->engine->set, operation);
+    const double n_expert = experts ? w->engine->plans.sizes.n_expert : 1, share = experts ? a->n_expert / n_expert : 1;
+    const uint32_t rows = columns_of(w, a), all_cols = rows * (experts ? a->n_used : 1);
+    const double matrices = experts ? share * n_expert * (1 - pow(1 - a->n_used / n_expert, rows)) : 1;
+    const double cols = share * all_cols, x_rows = experts ? cols / a->x_share : cols;
     k->n_col = (uint32_t)(a->n_block * (16 * 256 / gab_dtype_plane_row_bytes(k->type, 0, 256)));
-    k->error = (double)variant->error;
+    k->error = error_of(k);
     k->arithmetic = arithmetic_of(k->name);
-    snprintf(k->shape, sizeof k->shape, "%ux%u x %u", a->n_row, k->n_col, cols);
-    k->bytes = (double)matrices * a->n_row * (double)gab_dtype_planes_row_bytes(k->type, k->n_col) +
-               4.0 * x_rows * k->n_col + 4.0 * cols * a->n_row * (a->residual ? 2 : 1);
+    snprintf(k->shape, sizeof k->shape, "%ux%u x %u", a->n_row, k->n_col, all_cols);
+    k->bytes = matrices * a->n_row * (double)gab_dtype_planes_row_bytes(k->type, k->n_col) + 4.0 * x_rows * k->n_col +
+               4.0 * cols * a->n_row * (a->residual ? 2 : 1);
     k->operations = 2.0 * a->n_row * k->n_col * cols;
 }
 
@@ -123,6 +135,7 @@ static void describe_rows(const bench_walk *w, bench_kernel *k) {
         break;
     case BENCH_OP_GATED: floats = 3.0 * k->args.gated.n * k->args.gated.n_used; break;
     case BENCH_OP_EXPERT_ROUTE: floats = k->args.expert.n_expert; break;
+    case BENCH_OP_EXPERT_RUNS: floats = 3.0 * k->args.expert.n_used; break;
     case BENCH_OP_EXPERT_SUM: floats = k->args.expert.n_col * (k->args.expert.n_used + 2.0); break;
     case BENCH_OP_SAMPLE:
         floats = k->args.sample.n_vocab;

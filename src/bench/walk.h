@@ -22,6 +22,7 @@ typedef enum bench_op {
     BENCH_OP_GATED,
     BENCH_OP_SAMPLE,
     BENCH_OP_EXPERT_ROUTE,
+    BENCH_OP_EXPERT_RUNS,
     BENCH_OP_EXPERT_SUM,
     BENCH_OP_OTHER, /* unknown to the benchmark: timed, not checked */
 } bench_op;

@@ -75,6 +75,10 @@ static gab_status compare(const cli_options *o, cli_console *console) {
     const uint32_t n = o->arguments.n - 1;
     cJSON *documents[BENCH_DOCUMENT_MAX] = {NULL};
     gab_status status = GAB_OK;
+    if (o->json_path || o->markdown || o->csv)
+        return gab_fail(
+            &console->log, GAB_ERROR_ARGUMENT,
+            "bench compare prints a table, and with --html FILE a page: it has no --json, --markdown or --csv");
     for (uint32_t i = 0; status == GAB_OK && i < n; i++)
         status = bench_read(o->arguments.items[i + 1], &console->log, &documents[i]);
     if (status == GAB_OK && o->html_path) status = write_text(o->html_path, bench_render_html(documents, n), console);

@@ -120,6 +120,7 @@ uint32_t gab_plan_tile_rows(const gab_plans *plans);
 gab_plan_shape gab_plan_shape_for(const gab_plans *plans, uint32_t n_row, uint32_t n_out, uint32_t depth, bool logits);
 
 /* The plan of a shape if it is recorded; NULL: not, or it is to be recorded anew. */
+bool gab_plan_shape_same(const gab_plan_shape *a, const gab_plan_shape *b);
 gab_plan *gab_plan_find(const gab_plans *plans, const gab_plan_shape *shape);
 
 /* The plan of a shape, recorded now if need be, while none is queued or running: stale ones are forgotten. */
