@@ -373,6 +373,10 @@ GAB_API gab_status gab_session_keep_common(gab_session *session, const int32_t *
 GAB_API size_t gab_session_n_token(const gab_session *session);
 
 /* Another sampler for the turns to come. It is an error while a turn is running. */
+/* What the model's makers recommend (general.sampling.* of a GGUF file, generation_config.json of a folder), where they
+ * do: the other fields stay as they are. */
+GAB_API void gab_engine_recommend_sampling(const gab_engine *engine, gab_sampling *sampling);
+
 GAB_API gab_status gab_session_set_sampling(gab_session *session, const gab_sampling *sampling);
 GAB_API void gab_session_get_stats(const gab_session *session, gab_session_stats *stats);
 
@@ -403,6 +407,20 @@ GAB_API const char *gab_chat_stop_string(const gab_chat *chat);
  * when it does not end. */
 GAB_API gab_status gab_chat_render(const gab_chat *chat, const gab_chat_message *messages, size_t n_message,
                                    bool answer, int32_t **tokens, size_t *n_token);
+
+/* What a token of an answer is. Models that think aloud in channels (gpt-oss) write their thoughts and then what they
+ * say, each with a frame of tokens around it that is no text; of all others everything is said. */
+typedef enum gab_chat_part { GAB_CHAT_SAID, GAB_CHAT_THOUGHT, GAB_CHAT_FRAME } gab_chat_part;
+
+/* Where an answer is: all zero before its first token. */
+typedef struct gab_chat_place {
+    gab_chat_part part;
+    bool in_frame;
+    char channel[16];
+} gab_chat_place;
+
+/* The part that the next token of an answer belongs to. */
+GAB_API gab_chat_part gab_chat_follow(const gab_chat *chat, int32_t token, gab_chat_place *place);
 
 #ifdef __cplusplus
 }

@@ -272,6 +272,7 @@ GAB_TEST(commands_refuse) {
     cli_need_device();
     check_refused("/nonsense x\nab\n", "there is no command /nonsense; there are /system TEXT /retry /undo /save FILE",
                   2);
+    check_refused("/nonsense x\nab\n", "begin with //", 2);
     check_refused("/retry\nab\n", "/retry: there is no message", 2);
     check_refused("/undo\n", "/undo: there is nothing", 2);
     check_refused("/save\n", "/save needs the name of a file", 2);
@@ -284,6 +285,16 @@ GAB_TEST(commands_refuse) {
     CHECK(mkfifo(pipe_path, 0600) == 0);
     snprintf(script, sizeof script, "/load %s\n", pipe_path);
     check_refused(script, "pipe is a pipe or a device", 1); /* which nobody writes */
+}
+
+/* "//word" is "/word", said. */
+GAB_TEST(slashes_are_said) {
+    cli_need_device();
+    cli_result result =
+        CLI_WITH({.in = "//think ab\n"}, "chat", "-m", make_model(TEMPLATE, -1), "-q", "-n", "2", "--json");
+    CHECK_EXIT(result, 0);
+    CHECK_SAYS(result.out, "\"n_message\":2");
+    cli_result_free(&result);
 }
 
 GAB_TEST(quit_and_help) {

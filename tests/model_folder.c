@@ -114,6 +114,11 @@ static bool same_ending(const gab_hf_rule *a, const gab_hf_rule *b) {
     return a->ending && b->ending ? strcmp(a->ending, b->ending) == 0 : a->ending == b->ending;
 }
 
+/* Numbers and scales go to one place, where other folders have one tensor. */
+static bool is_mx(const gab_hf_rule *rule) {
+    return rule->rows == GAB_HF_MX_NUMBERS || rule->rows == GAB_HF_MX_SCALES;
+}
+
 /* No two rules of a family take the same name, and none names the same place twice. */
 GAB_TEST(rules_do_not_contradict) {
     for (uint32_t i = 0; gab_hf_family_at(i); i++) {
@@ -126,7 +131,8 @@ GAB_TEST(rules_do_not_contradict) {
         for (size_t a = 0; a < n; a++)
             for (size_t b = 0; b < a; b++)
                 if (strcmp(all[a]->from, all[b]->from) == 0 ||
-                    (strcmp(all[a]->to, all[b]->to) == 0 && same_ending(all[a], all[b])))
+                    (!is_mx(all[a]) && !is_mx(all[b]) && strcmp(all[a]->to, all[b]->to) == 0 &&
+                     same_ending(all[a], all[b])))
                     FAIL("%s: %s and %s", f->model_type, all[a]->from, all[b]->from);
     }
 }
@@ -313,6 +319,38 @@ GAB_TEST(experts_of_a_stack_are_transposed) {
     read_rows(t, 0, N * OUT, rows);
     for (unsigned i = 0; i < N * OUT * WIDTH; i++)
         CHECK(rows[i] == values[i / (OUT * WIDTH) * (OUT * WIDTH) + i % WIDTH * OUT + i / WIDTH % OUT]);
+    gab_gguf_close(&gguf);
+}
+
+/* Numbers in pairs of neighbours and scales apart: read, they are GGUF's blocks, of the same values. */
+GAB_TEST(experts_in_mxfp4_are_joined) {
+    enum { N = 2, OUT = 3, BLOCKS = 2, N_BLOCK = N * OUT * BLOCKS };
+    static const float numbers[16] = {0, .5f, 1, 1.5f, 2, 3, 4, 6, -0.f, -.5f, -1, -1.5f, -2, -3, -4, -6};
+    const char *folder = folder_build_temp();
+    unsigned char bytes[N_BLOCK * 16], scales[N_BLOCK], blocks[N_BLOCK * 17];
+    float values[32 * BLOCKS];
+    write_config(folder, "gpt_oss",
+                 "\"hidden_size\":64,\"num_attention_heads\":4,\"num_local_experts\":2,"
+                 "\"quantization_config\":{\"quant_method\":\"mxfp4\"}");
+    for (unsigned i = 0; i < sizeof bytes; i++) bytes[i] = (unsigned char)(i * 37 + i / 16);
+    for (unsigned i = 0; i < sizeof scales; i++) scales[i] = (unsigned char)(120 + i);
+    safetensors_build *b = safetensors_build_new();
+    safetensors_build_raw(b, "model.layers.0.mlp.experts.down_proj_scales", "U8", 3, (uint64_t[]){N, OUT, BLOCKS},
+                          scales, sizeof scales);
+    safetensors_build_raw(b, "model.layers.0.mlp.experts.down_proj_blocks", "U8", 4, (uint64_t[]){N, OUT, BLOCKS, 16},
+                          bytes, sizeof bytes);
+    safetensors_build_write(&b, folder, "model.safetensors");
+    gab_gguf *gguf = open_folder(folder);
+    const gab_gguf_tensor *t = gab_gguf_tensor_find(gguf, "blk.0.ffn_down_exps.weight");
+    CHECK(t && t->type == GAB_DTYPE_MXFP4 && t->shape[0] == 32 * BLOCKS && t->shape[1] == OUT && t->shape[2] == N);
+    CHECK_OK(gab_gguf_read_rows(t, 1, N * OUT - 1, blocks, &(gab_log){0})); /* all but the first */
+    for (unsigned r = 1; r < N * OUT; r++) {
+        gab_dequantize_row(GAB_DTYPE_MXFP4, blocks + (r - 1) * BLOCKS * 17, 32 * BLOCKS, values);
+        for (unsigned i = 0; i < 32 * BLOCKS; i++) {
+            const unsigned at = r * 32 * BLOCKS + i, number = bytes[at / 2] >> at % 2 * 4 & 15;
+            CHECK(values[i] == ldexpf(numbers[number], (int)scales[at / 32] - 127));
+        }
+    }
     gab_gguf_close(&gguf);
 }
 

@@ -72,9 +72,9 @@ GAB_TEST(wrong_configurations_are_named) {
          GAB_ERROR_UNSUPPORTED},
         {"{\"model_type\":\"llama\",\"quantization_config\":{\"quant_method\":\"awq\"}}", "'awq'", "--quantize",
          GAB_ERROR_UNSUPPORTED},
-        {"{\"model_type\":\"llama\",\"hidden_size\":4,\"num_attention_heads\":2,\"rope_scaling\":{\"type\":\"dynamic\"}"
+        {"{\"model_type\":\"llama\",\"hidden_size\":4,\"num_attention_heads\":2,\"rope_scaling\":{\"type\":\"spiral\"}"
          "}",
-         "'dynamic'", "llama3", GAB_ERROR_UNSUPPORTED},
+         "'spiral'", "llama3", GAB_ERROR_UNSUPPORTED},
         {"{\"model_type\":\"llama\",\"hidden_size\":4,\"num_attention_heads\":2,\"rope_theta\":-1}", "rope_theta -1",
          "", GAB_ERROR_FORMAT},
         {"{\"model_type\":\"phi3\",\"hidden_size\":4,\"num_attention_heads\":2,\"max_position_embeddings\":64,"

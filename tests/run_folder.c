@@ -2,6 +2,7 @@
  * run_folder.c - engines on folders of Hugging Face models: the same logits, bit for bit, as from a GGUF file of the
  * same weights, also quantized while loading; a lost device; files that change; real weights.
  */
+#include <math.h>
 #include <stdatomic.h>
 #include <unistd.h>
 
@@ -191,6 +192,25 @@ static void ends(const char *device) {
 }
 GAB_TEST(ends_of_generation_config) {
     gab_test_each_engine_device(ends);
+}
+
+/* ---- what its makers recommend ---- */
+
+static void recommended(const char *device) {
+    const char *folder = make_folder("F32");
+    gab_sampling s = gab_session_options_default().sampling;
+    gab_chat *chat = NULL;
+    folder_build_text(folder, "generation_config.json",
+                      "{\"do_sample\":true,\"temperature\":0.6,\"top_k\":-1,\"top_p\":0.9,\"min_p\":\"x\"}");
+    gab_engine *engine = gab_test_engine(device, folder);
+    gab_engine_recommend_sampling(engine, &s);
+    CHECK(fabsf(s.temperature - 0.6f) < 1e-6f && fabsf(s.top_p - 0.9f) < 1e-6f);
+    CHECK(s.top_k == 40 && fabsf(s.min_p - 0.05f) < 1e-6f); /* as the library has it */
+    gab_test_fails(gab_chat_create(engine, &chat), GAB_ERROR_UNSUPPORTED, "no tokenizer", "conversation", NULL);
+    gab_engine_destroy(&engine);
+}
+GAB_TEST(sampling_of_generation_config) {
+    gab_test_each_engine_device(recommended);
 }
 
 /* ---- a lost device ---- */

@@ -146,4 +146,68 @@ GAB_TEST(what_templates_refuse) {
     check_fails("x", messages, 2, GAB_ERROR_ARGUMENT, "message 1 has no role or no content");
 }
 
+/* ---- channels ---- */
+
+/* What of an answer is said (+) and thought (-); the frame is nothing. */
+static char *follow(const gab_tokenizer *tokenizer, const char *answer) {
+    gab_chat *chat = make_chat(tokenizer, TEMPLATE);
+    gab_chat_place place = {0};
+    char *out = calloc(1, 4096);
+    int32_t *tokens;
+    size_t n_token;
+    CHECK(out);
+    CHECK_OK(gab_tokenizer_encode(tokenizer, answer, strlen(answer), false, true, &tokens, &n_token));
+    for (size_t i = 0; i < n_token; i++) {
+        size_t n;
+        const gab_chat_part part = gab_chat_follow(chat, tokens[i], &place);
+        const char *piece = gab_tokenizer_piece(tokenizer, tokens[i], true, &n);
+        if (part == GAB_CHAT_FRAME) continue;
+        snprintf(out + strlen(out), 64, "%c%.*s", part == GAB_CHAT_SAID ? '+' : '-', (int)n, piece);
+    }
+    gab_tokens_free(&tokens);
+    gab_chat_destroy(&chat);
+    return out;
+}
+
+static gab_tokenizer *make_channels(const char *last) {
+    const gguf_build_special specials[] = {{"<|start|>", GAB_TOKEN_CONTROL},   {"<|channel|>", GAB_TOKEN_CONTROL},
+                                           {"<|message|>", GAB_TOKEN_CONTROL}, {"<|end|>", GAB_TOKEN_CONTROL},
+                                           {"<|return|>", GAB_TOKEN_CONTROL},  {last, GAB_TOKEN_CONTROL},
+                                           {"</s>", GAB_TOKEN_USER_DEFINED}};
+    const gguf_build_gpt2_config config = {
+        .n_vocab = 264, .n_ctx = 8, .n_embd = 8, .n_head = 1, .n_layer = 1, .specials = specials, .n_special = 7};
+    gguf_build *build = gguf_build_new(3);
+    gab_gguf *gguf;
+    gab_tokenizer *tokenizer;
+    gguf_build_gpt2(build, &config);
+    CHECK_OK(gab_gguf_open(gguf_build_temp(build), NULL, &gguf));
+    CHECK_OK(gab_tokenizer_create(gguf, NULL, &tokenizer));
+    gab_gguf_close(&gguf);
+    gguf_build_free(&build);
+    return tokenizer;
+}
+
+/* gpt-oss thinks first, and its <|end|> ends a message, not the answer; HTML ends none either. */
+GAB_TEST(channels_of_an_answer) {
+    gab_tokenizer *tokenizer = make_channels("<|call|>");
+    char *text = follow(tokenizer, "<|channel|>analysis<|message|>ab<|end|><|start|>assistant<|channel|>commentary to=x"
+                                   "<|message|>c<|end|><|start|>assistant<|channel|>final<|message|>d!<|return|>");
+    if (strcmp(text, "-a-b-c+d+!+<|return|>") != 0) FAIL("'%s'", text);
+    free(text);
+    text = follow(tokenizer, "xy");
+    CHECK(strcmp(text, "+x+y") == 0);
+    free(text);
+    CHECK(!gab_tokenizer_is_end(tokenizer, 259) && gab_tokenizer_is_end(tokenizer, 260));
+    CHECK(gab_tokenizer_is_end(tokenizer, 261) && !gab_tokenizer_is_end(tokenizer, 262));
+    gab_tokenizer_destroy(&tokenizer);
+    tokenizer = make_channels("<|other|>"); /* of another family, where it does */
+    CHECK(gab_tokenizer_is_end(tokenizer, 259) && gab_tokenizer_is_end(tokenizer, 260));
+    gab_tokenizer_destroy(&tokenizer);
+    tokenizer = make_tokenizer();
+    text = follow(tokenizer, "a<|im_end|>");
+    CHECK(strcmp(text, "+a+<|im_end|>") == 0);
+    free(text);
+    gab_tokenizer_destroy(&tokenizer);
+}
+
 GAB_TEST_MAIN()

@@ -107,6 +107,20 @@ GAB_TEST(odd_but_good) {
     gab_tokenizer_destroy(&t);
 }
 
+/* Of a family that shares the file, a smaller model has no row for the last ones. */
+GAB_TEST(tokens_beyond_the_model) {
+    static const char json[] = "{\"added_tokens\":[{\"id\":3,\"content\":\"<s>\",\"special\":true},"
+                               "{\"id\":4,\"content\":\"<image>\",\"special\":true}]," MODEL "}";
+    for (uint32_t n_row = 3; n_row <= 5; n_row++) {
+        gab_vocabulary v = {.file = "t.json", .n_row = n_row};
+        gab_tokenizer *t = NULL;
+        CHECK_OK(gab_vocabulary_finish(&v, gab_vocabulary_read_json_text(&v, json, strlen(json)), &t));
+        CHECK(gab_tokenizer_n_vocab(t) == n_row);
+        if (n_row == 4) CHECK_TEXT(t, "<s>ab", true, 3, 2);
+        gab_tokenizer_destroy(&t);
+    }
+}
+
 /* ---- the files beside it ---- */
 
 static void write_file(const char *folder, const char *name, const char *text) {

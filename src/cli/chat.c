@@ -64,10 +64,17 @@ static gab_status run_retry(chat *c, const char *argument) {
         m->n > 1 && chat_messages_last_is(m, "assistant") && strcmp(m->items[m->n - 2].role, "user") == 0;
     if (!answered && !chat_messages_last_is(m, "user"))
         return gab_fail(&c->console->log, GAB_ERROR_ARGUMENT, "/retry: there is no message to answer");
+    char *before = answered ? strdup(m->items[m->n - 1].content) : NULL;
+    if (answered && !before) return fail_memory(c);
     if (answered) chat_messages_drop_last(m);
     c->sampling.seed++; /* the same one would give the same answer */
-    GAB_TRY(gab_session_set_sampling(c->session, &c->sampling));
-    return chat_answer(c, &cancelled);
+    gab_status status = gab_session_set_sampling(c->session, &c->sampling);
+    if (status == GAB_OK) status = chat_answer(c, &cancelled);
+    if (status != GAB_OK && before && chat_messages_last_is(m, "user") &&
+        !chat_messages_add(m, "assistant", before, strlen(before)))
+        status = fail_memory(c);
+    free(before);
+    return status;
 }
 
 static gab_status run_undo(chat *c, const char *argument) {
@@ -106,7 +113,7 @@ static gab_status run_help(chat *c, const char *argument) {
         fprintf(stderr, "  /%s %-*s%s\n", commands[i].name, 13 - (int)strlen(commands[i].name), commands[i].argument,
                 commands[i].help);
     fputs("  A \\ at the end of a line goes on with the next one; \"\"\" begins and ends a\n"
-          "  text of many lines. Ctrl-C stops an answer.\n",
+          "  text of many lines. //word says \"/word\" to the model. Ctrl-C stops an answer.\n",
           stderr);
     (void)c;
     return GAB_OK;
@@ -127,8 +134,9 @@ static gab_status fail_unknown(chat *c, const char *name, size_t n) {
         snprintf(list + used, sizeof list - used, "%s/%s%s%s", i ? " " : "", commands[i].name,
                  commands[i].argument[0] ? " " : "", commands[i].argument);
     }
-    return gab_fail(&c->console->log, GAB_ERROR_ARGUMENT, "there is no command /%.*s; there are %s",
-                    (int)(n < 40 ? n : 40), name, list);
+    return gab_fail(&c->console->log, GAB_ERROR_ARGUMENT,
+                    "there is no command /%.*s; there are %s. To say /%.*s to the model, begin with //",
+                    (int)(n < 40 ? n : 40), name, list, (int)(n < 40 ? n : 40), name);
 }
 
 static gab_status run_command(chat *c, const char *text, size_t n_name, bool *quit) {
@@ -150,7 +158,9 @@ static gab_status handle(chat *c, const char *text, size_t n, bool *quit) {
     size_t n_name;
     bool cancelled = false;
     if (text[strspn(text, " \t\r\n")] == 0) return GAB_OK;
-    gab_status status = is_command(text, &n_name) ? run_command(c, text, n_name, quit) : say(c, text, n, &cancelled);
+    const size_t skip = text[0] == '/' && is_command(text + 1, &n_name); /* "//word" says "/word" */
+    gab_status status =
+        is_command(text, &n_name) ? run_command(c, text, n_name, quit) : say(c, text + skip, n - skip, &cancelled);
     if (status == GAB_OK && cancelled && !c->interactive) return GAB_ERROR_CANCELLED;
     if (status == GAB_OK || !c->interactive) return status;
     /* said already; what cannot be written, and lost memory, end it */
@@ -182,8 +192,8 @@ static gab_status open_all(chat *c) {
     const cli_options *options = c->options;
     gab_session_options session = options->session;
     session.context_shift = false; /* whole turns are dropped instead, and never the system prompt */
-    c->sampling = session.sampling;
     GAB_TRY(cli_engine_open(options, c->console, &c->engine));
+    c->sampling = session.sampling = cli_sampling(options, c->engine);
     gab_engine_get_info(c->engine, &c->info);
     GAB_TRY(gab_chat_create(c->engine, &c->format));
     if (!gab_chat_has_template(c->format))

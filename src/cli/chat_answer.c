@@ -1,11 +1,14 @@
 #include "cli/chat_answer.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 typedef struct answer {
     chat *chat;
-    gab_text_stream *stream;
+    gab_text_stream *stream, *thoughts;
+    gab_chat_place place;
+    gab_chat_part part;       /* of what was printed last */
     int32_t *prompt, *tokens; /* tokens: made */
     size_t n_prompt, n_token, tokens_size;
     char *text;
@@ -99,6 +102,21 @@ static gab_status emit(answer *a, const char *text) {
     return cli_output_flush(&a->chat->output);
 }
 
+/* Thoughts are shown quietly where a user looks on, and are no part of the answer. */
+static void show_thought(const answer *a, const char *text) {
+    if (text[0] && a->chat->dim && !a->chat->options->json) fprintf(stderr, "\033[2m%s\033[0m", text);
+}
+
+static gab_status show(answer *a, int32_t token) {
+    const gab_chat_part part = gab_chat_follow(a->chat->format, token, &a->place);
+    if (part == GAB_CHAT_FRAME) return GAB_OK;
+    if (a->part == GAB_CHAT_THOUGHT && part == GAB_CHAT_SAID) show_thought(a, "\n");
+    a->part = part;
+    if (part == GAB_CHAT_SAID) return emit(a, gab_text_stream_push(a->stream, token));
+    show_thought(a, gab_text_stream_push(a->thoughts, token));
+    return GAB_OK;
+}
+
 /* Takes tokens until the session's turn is over. */
 static gab_status take(answer *a) {
     chat *c = a->chat;
@@ -118,7 +136,7 @@ static gab_status take(answer *a) {
         if (gab_text_stream_stopped(a->stream)) continue;
         GAB_TRY(grow(a, (void **)&a->tokens, &a->tokens_size, a->n_token + 1, sizeof *a->tokens));
         a->tokens[a->n_token++] = event.token;
-        GAB_TRY(emit(a, gab_text_stream_push(a->stream, event.token)));
+        GAB_TRY(show(a, event.token));
         if (gab_text_stream_stopped(a->stream)) gab_session_cancel(c->session);
     }
 }
@@ -214,6 +232,7 @@ static gab_status open_stream(answer *a) {
     const chat *c = a->chat;
     const char *stop = gab_chat_stop_string(c->format);
     GAB_TRY(gab_text_stream_create(gab_engine_tokenizer(c->engine), &a->stream));
+    GAB_TRY(gab_text_stream_create(gab_engine_tokenizer(c->engine), &a->thoughts));
     if (stop) GAB_TRY(gab_text_stream_add_stop(a->stream, stop));
     for (uint32_t i = 0; i < c->options->stop.n; i++)
         GAB_TRY(gab_text_stream_add_stop(a->stream, c->options->stop.items[i]));
@@ -233,6 +252,7 @@ gab_status chat_answer(chat *c, bool *cancelled) {
         cli_output_print(&c->output, "\n");
     }
     gab_text_stream_destroy(&a.stream);
+    gab_text_stream_destroy(&a.thoughts);
     gab_tokens_free(&a.prompt);
     free(a.tokens);
     free(a.text);

@@ -68,7 +68,8 @@ static const option_spec option_table[] = {
     {"prompt-sizes", 0, OPTION_TEXT, AT(prompt_sizes), CLI_BENCH, "LIST", "tokens (128,512,2048)"},
     {"depths", 0, OPTION_TEXT, AT(depths), CLI_BENCH, "LIST", "tokens that text goes on behind (0,4096,16384)"},
     {"batch", 0, OPTION_TEXT, AT(batch), CLI_BENCH, "LIST", "texts at once (1,4,16)"},
-    {"runs", 0, OPTION_U32, AT(runs), CLI_BENCH, "N", "of each measurement (5)", 1, 100},
+    {"runs", 0, OPTION_U32, AT(runs), CLI_BENCH, "N",
+     "of each measurement, however long they take (5, as far as time goes)", 1, 100},
     {"json", 0, OPTION_TEXT, AT(json_path), CLI_BENCH, "FILE", "write all of it as JSON (-: standard output)"},
     {"html", 0, OPTION_TEXT, AT(html_path), CLI_BENCH, "FILE", "write a report, or a comparison, to look at"},
     {"markdown", 0, OPTION_FLAG, AT(markdown), CLI_BENCH, NULL, "print tables for other programs"},
@@ -357,7 +358,8 @@ bool cli_options_parse(const cli_command *command, int argc, char **argv, cli_op
     *options = (cli_options){.engine = gab_engine_options_default(),
                              .session = gab_session_options_default(),
                              .n_predict = command->bit == CLI_CHAT ? -1 : 256};
-    options->session.sampling.seed = random_seed();
+    if (command->bit & CLI_GENERATE) /* -1: not asked for (cli_sampling) */
+        options->session.sampling = (gab_sampling){-1, UINT32_MAX, -1, -1, -1, random_seed()};
     options->engine.n_session = 1;
     parser p = {.command = command, .argc = argc, .argv = argv, .options = options};
     bool only_plain = false;

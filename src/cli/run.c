@@ -24,6 +24,7 @@ typedef struct run_state {
     size_t n_text, text_size;
     char last; /* byte printed */
     gab_stop stop;
+    gab_sampling sampling;
 } run_state;
 
 /* A larger array for at least need items; false when memory is out. */
@@ -148,6 +149,9 @@ static void say_summary(run_state *run, const gab_engine_info *info, const gab_s
     if (!run->options->verbose) return;
     cli_console_say(console, "load: %.0f ms; variants %s; seed %llu", info->load_ms, info->variants,
                     (unsigned long long)run->options->session.sampling.seed);
+    const gab_sampling *s = &run->sampling;
+    cli_console_say(console, "sampling: temperature %g, top-k %u, top-p %g, min-p %g, repeat penalty %g",
+                    (double)s->temperature, s->top_k, (double)s->top_p, (double)s->min_p, (double)s->repeat_penalty);
     cli_console_say(console, "prompt: %llu tokens in %.1f ms, %.1f tokens/s", (unsigned long long)stats->n_prompt,
                     stats->prompt_ms, per_second((double)stats->n_prompt, stats->prompt_ms));
     /* the clock of decode starts with the first token */
@@ -168,7 +172,9 @@ static gab_status run_all(run_state *run) {
     if (run->n_prompt_byte > 0) gab_text_stream_continue(run->stream); /* the prompt is there already */
     for (uint32_t i = 0; i < run->options->stop.n; i++)
         GAB_TRY(gab_text_stream_add_stop(run->stream, run->options->stop.items[i]));
-    GAB_TRY(gab_session_create(run->engine, &run->options->session, &run->session));
+    gab_session_options session = run->options->session;
+    run->sampling = session.sampling = cli_sampling(run->options, run->engine);
+    GAB_TRY(gab_session_create(run->engine, &session, &run->session));
     GAB_TRY(cli_output_open(&run->output, "-", &run->console->log));
     GAB_TRY(turn(run));
     gab_engine_get_info(run->engine, &info);

@@ -184,3 +184,16 @@ size_t cli_logit_rows(uint32_t n_vocab, uint32_t chunk) {
     if (rows >= multiple) return rows / multiple * multiple;
     return chunk ? chunk : rows ? rows : 1;
 }
+
+gab_sampling cli_sampling(const cli_options *options, const gab_engine *engine) {
+    const gab_sampling *asked = &options->session.sampling;
+    gab_sampling s = gab_session_options_default().sampling;
+    gab_engine_recommend_sampling(engine, &s);
+    if (asked->temperature >= 0) s.temperature = asked->temperature;
+    if (asked->top_k != UINT32_MAX) s.top_k = asked->top_k;
+    if (asked->top_p >= 0) s.top_p = asked->top_p;
+    if (asked->min_p >= 0) s.min_p = asked->min_p;
+    if (asked->repeat_penalty >= 0) s.repeat_penalty = asked->repeat_penalty;
+    s.seed = asked->seed;
+    return s;
+}

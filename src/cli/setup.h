@@ -32,6 +32,10 @@ gab_status cli_tokenizer_open(const cli_options *options, cli_console *console, 
 void cli_engine_console(gab_engine_options *engine_options, cli_console *console);
 gab_status cli_engine_open(const cli_options *options, cli_console *console, gab_engine **engine);
 
+/* The sampler of an engine's sessions: as the options say; what they do not say as the model's makers recommend it,
+ * else as the library does. */
+gab_sampling cli_sampling(const cli_options *options, const gab_engine *engine);
+
 /* Rows of logits to ask for at once, so that host memory stays bounded: a multiple of chunk where there is one. */
 size_t cli_logit_rows(uint32_t n_vocab, uint32_t chunk);
 

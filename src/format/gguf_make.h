@@ -31,6 +31,8 @@ typedef struct gab_gguf_layout {
     gab_gguf_order order; /* of the rows of a part; of a vector's elements */
     float add;            /* to each element */
     bool convert;         /* from `stored` to the tensor's type, which may be a quantized one */
+    const gab_gguf_part *mx_scales; /* where the scales of a single part of MXFP4 lie apart, [n_row][n_col / 32] bytes,
+                                       and its numbers are in pairs of neighbours, [n_row][n_col / 2]; else NULL */
 } gab_gguf_layout;
 
 /* An empty one; path is what messages call it. */

@@ -73,10 +73,37 @@ static gab_status read_transposed(const stored_rows *s, const gab_gguf_part *par
     return status;
 }
 
+/* Blocks of GGUF's MXFP4, a scale and 16 bytes whose low halves are the first 16 numbers, of scales and numbers that
+ * lie apart, two neighbours a byte. */
+static gab_status read_mx(const stored_rows *s, const gab_gguf_part *part, uint64_t first, uint64_t n, char *out) {
+    enum { BLOCK = 32, HALF = BLOCK / 2 };
+    const uint64_t n_block = s->tensor->shape[0] / BLOCK, n_all = n * n_block;
+    const gab_gguf_part *scales = s->layout->mx_scales;
+    unsigned char *numbers = malloc((size_t)(n_all * HALF)), *scale = malloc((size_t)n_all), *to = (unsigned char *)out;
+    gab_status status = numbers && scale ? GAB_OK : out_of_memory(s->tensor, s->log);
+    if (status == GAB_OK)
+        status = gab_file_read_at(part->file, part->offset + first * n_block * HALF, numbers, (size_t)(n_all * HALF),
+                                  s->log);
+    if (status == GAB_OK)
+        status = gab_file_read_at(scales->file, scales->offset + first * n_block, scale, (size_t)n_all, s->log);
+    for (uint64_t b = 0; b < n_all && status == GAB_OK; b++, to += 1 + HALF) {
+        const unsigned char *pairs = numbers + b * HALF;
+        to[0] = scale[b];
+        for (int i = 0; i < HALF; i++) {
+            const int low = pairs[i / 2] >> i % 2 * 4 & 15, high = pairs[HALF / 2 + i / 2] >> i % 2 * 4 & 15;
+            to[1 + i] = (unsigned char)(low | high << 4);
+        }
+    }
+    free(numbers);
+    free(scale);
+    return status;
+}
+
 /* Rows first..first + n - 1 of one part. */
 static gab_status read_part(const stored_rows *s, const gab_gguf_part *part, uint64_t first, uint64_t n, char *out) {
     const uint64_t n_col = s->tensor->shape[0];
     if (s->layout->transposed) return read_transposed(s, part, first, n, out);
+    if (s->layout->mx_scales) return read_mx(s, part, first, n, out);
     if (s->tensor->n_dim > 1) return read_units(s, part, s->row_bytes, first, n, out);
     return read_units(s, part, s->row_bytes / n_col, 0, n_col, out);
 }

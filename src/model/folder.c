@@ -279,6 +279,53 @@ static gab_status cut_stack(folder *f, const source *s, const gab_gguf_tensor *t
     return GAB_OK;
 }
 
+static bool is_mx(const source *s) {
+    return s->target.rule && (s->target.rule->rows == GAB_HF_MX_NUMBERS || s->target.rule->rows == GAB_HF_MX_SCALES);
+}
+
+/* Numbers and scales of one tensor in MXFP4, in any order. */
+static gab_status add_mx(folder *f, const source *s, uint64_t n) {
+    const gab_dtype_info *info = gab_dtype_get(GAB_DTYPE_MXFP4);
+    gab_arena *arena = gab_gguf_arena(f->gguf);
+    gab_gguf_layout *layout = gab_arena_alloc(arena, 1, sizeof *layout);
+    gab_gguf_part *parts = gab_arena_alloc(arena, 2, sizeof *parts); /* numbers, scales */
+    const source *numbers = NULL, *scales = NULL;
+    if (!layout || !parts) return out_of_memory(f);
+    for (uint64_t i = 0; i < n; i++) {
+        if (s[i].target.rule && s[i].target.rule->rows == GAB_HF_MX_NUMBERS) numbers = &s[i];
+        if (s[i].target.rule && s[i].target.rule->rows == GAB_HF_MX_SCALES) scales = &s[i];
+    }
+    if (n != 2 || !numbers || !scales)
+        return tensor_fail(f, s, "needs one of _blocks and one of _scales beside it: download the folder again");
+    const gab_safetensor *st = numbers->tensor, *sc = scales->tensor;
+    if (strcmp(st->type, "U8") != 0 || strcmp(sc->type, "U8") != 0 || st->n_dim != 4 || sc->n_dim != 3 ||
+        st->shape[3] != 16 || memcmp(st->shape, sc->shape, 3 * sizeof *st->shape) != 0 || st->n_element == 0)
+        return tensor_fail(f, numbers,
+                           "has %" PRIu32 " dimensions and %" PRIu64 " elements, its scales %" PRIu32 " and %" PRIu64
+                           ": needed are bytes of [experts][rows][blocks][16] and [experts][rows][blocks]",
+                           st->n_dim, st->n_element, sc->n_dim, sc->n_element);
+    parts[0] = (gab_gguf_part){numbers->file, st->offset};
+    parts[1] = (gab_gguf_part){scales->file, sc->offset};
+    *layout = (gab_gguf_layout){.parts = parts, .n_part = 1, .stored = GAB_DTYPE_MXFP4, .mx_scales = &parts[1]};
+    gab_gguf_tensor t = {.file = numbers->file,
+                         .offset = st->offset,
+                         .known = true,
+                         .type = GAB_DTYPE_MXFP4,
+                         .gguf_type = info->gguf_id,
+                         .type_name = info->name,
+                         .n_dim = 3,
+                         .shape = {32 * st->shape[2], st->shape[1], st->shape[0], 1},
+                         .n_row = st->shape[0] * st->shape[1],
+                         .row_bytes = st->shape[2] * info->block_bytes,
+                         .layout = layout};
+    t.bytes = t.n_row * t.row_bytes;
+    gab_gguf_tensor *added = gab_gguf_add_tensor(f->gguf, numbers->target.name);
+    if (!added) return out_of_memory(f);
+    t.name = added->name;
+    *added = t;
+    return GAB_OK;
+}
+
 /* n sources that make one tensor: one, or one an expert. */
 static gab_status add_tensor(folder *f, const source *s, uint64_t n) {
     gab_arena *arena = gab_gguf_arena(f->gguf);
@@ -341,7 +388,7 @@ static gab_status add_tensors(folder *f) {
     qsort(f->sources, (size_t)f->n_source, sizeof *f->sources, compare_sources);
     for (uint64_t i = 0, n; i < f->n_source; i += n) {
         for (n = 1; i + n < f->n_source && strcmp(f->sources[i + n].target.name, f->sources[i].target.name) == 0;) n++;
-        GAB_TRY(add_tensor(f, &f->sources[i], n));
+        GAB_TRY(is_mx(&f->sources[i]) ? add_mx(f, &f->sources[i], n) : add_tensor(f, &f->sources[i], n));
     }
     if (f->config.head_needed && has_source(f, "token_embd.weight") && !has_source(f, "output.weight"))
         return gab_fail(f->log, GAB_ERROR_FORMAT,
@@ -387,12 +434,27 @@ static gab_status add_template(folder *f) {
     return GAB_OK;
 }
 
+/* Where the last part of a path's first n characters begins; n becomes where it ends. */
+static size_t last_part(const char *path, size_t *n) {
+    while (*n > 1 && path[*n - 1] == '/') (*n)--;
+    size_t begin = *n;
+    while (begin > 0 && path[begin - 1] != '/') begin--;
+    return begin;
+}
+
+/* The folder's; of one in the cache of Hugging Face, models--ORG--NAME/snapshots/COMMIT, the repository's. */
 static void add_name(folder *f) {
     char name[256];
-    size_t end = strlen(f->path);
-    while (end > 1 && f->path[end - 1] == '/') end--;
-    size_t begin = end;
-    while (begin > 0 && f->path[begin - 1] != '/') begin--;
+    size_t end = strlen(f->path), begin = last_part(f->path, &end), middle_end = begin;
+    const size_t middle = last_part(f->path, &middle_end);
+    size_t top_end = middle, top = last_part(f->path, &top_end);
+    if (middle_end - middle == 9 && memcmp(f->path + middle, "snapshots", 9) == 0 && top_end - top > 8 &&
+        memcmp(f->path + top, "models--", 8) == 0) {
+        begin = top + 8;
+        end = top_end;
+        for (size_t i = begin; i + 2 < end; i++)
+            if (f->path[i] == '-' && f->path[i + 1] == '-') begin = i + 2;
+    }
     snprintf(name, sizeof name, "%.*s", (int)(end - begin), f->path + begin);
     if (name[0] && name[0] != '.') gab_gguf_add_text(f->gguf, "general.name", name);
 }

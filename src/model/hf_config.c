@@ -87,6 +87,14 @@ static bool tied_by_class(const gab_hf_config *c) {
     return false;
 }
 
+/* What is not known has whatever it likes in its configuration: it is refused for its name (model.c). */
+static gab_status read_heads(gab_hf_config *c) {
+    if (!c->family) return GAB_OK;
+    GAB_TRY(gab_hf_u32(c, c->model, "num_attention_heads|n_head", &c->n_head));
+    c->n_head_kv = c->n_head;
+    return gab_hf_u32(c, c->model, "num_key_value_heads", &c->n_head_kv);
+}
+
 gab_status gab_hf_config_read(const char *folder, const gab_log *log, gab_hf_config *c) {
     *c = (gab_hf_config){.log = log};
     const int n = snprintf(c->path, sizeof c->path, "%s/config.json", folder);
@@ -105,9 +113,7 @@ gab_status gab_hf_config_read(const char *folder, const gab_log *log, gab_hf_con
     c->model_type = type->valuestring;
     add_defaults(c->model_type, cJSON_IsObject(text) ? text : c->root);
     c->family = gab_hf_family_find(c->model_type);
-    GAB_TRY(gab_hf_u32(c, c->model, "num_attention_heads|n_head", &c->n_head));
-    c->n_head_kv = c->n_head;
-    GAB_TRY(gab_hf_u32(c, c->model, "num_key_value_heads", &c->n_head_kv));
+    GAB_TRY(read_heads(c));
     c->tied = cJSON_IsTrue(gab_hf_find(c->root, "tie_word_embeddings")) ||
               cJSON_IsTrue(gab_hf_find(c->model, "tie_word_embeddings"));
     c->head_needed = c->family && !c->tied && !tied_by_class(c);
@@ -149,8 +155,10 @@ static gab_status check_features(const gab_hf_config *c) {
     if (limit < 7 || limit > 7)
         return gab_fail(c->log, GAB_ERROR_UNSUPPORTED, "%s: swiglu_limit is %g, supported is 7", c->path, limit);
     const cJSON *quantized = gab_hf_find(c->root, "quantization_config");
-    if (quantized) {
-        const cJSON *method = gab_hf_find(quantized, "quant_method");
+    const cJSON *method = gab_hf_find(quantized, "quant_method");
+    const bool mxfp4 = cJSON_IsString(method) && strcmp(method->valuestring, "mxfp4") == 0 && /* folder.c joins it */
+                       strcmp(c->model_type, "gpt_oss") == 0;
+    if (quantized && !mxfp4) {
         char shown[41];
         gab_reader_show(shown, sizeof shown, cJSON_IsString(method) ? method->valuestring : "of an unnamed method");
         return gab_fail(
@@ -290,8 +298,14 @@ static gab_status put_unrotated(const gab_hf_config *c, const char *architecture
 gab_status gab_hf_config_put(const gab_hf_config *c, gab_gguf *gguf) {
     const char *architecture = c->family ? c->family->architecture : c->model_type;
     gab_gguf_add_text(gguf, "general.architecture", architecture);
+    if (!c->family) {
+        const gab_log silent = {0};
+        gab_hf_config unknown = *c;
+        unknown.log = &silent;
+        put_table(&unknown, architecture, gguf); /* as far as it goes */
+        return GAB_OK;
+    }
     GAB_TRY(put_table(c, architecture, gguf));
-    if (!c->family) return GAB_OK;
     GAB_TRY(check_features(c));
     if (!gab_hf_find(c->model, "intermediate_size|n_inner")) { /* GPT-2's default */
         uint32_t n_embd = 0;
@@ -358,16 +372,12 @@ gab_status gab_hf_generation_put(const char *folder, const gab_hf_config *config
         gab_gguf_add_u32(gguf, "tokenizer.ggml.bos_token_id", (uint32_t)id);
     const bool samples = cJSON_IsTrue(gab_hf_find(c.root, "do_sample")); /* else these are not meant */
     for (size_t i = 0; samples && i < sizeof sampling / sizeof *sampling; i++) {
-        double number = 0;
-        uint32_t whole = 0;
-        if (!gab_hf_find(c.root, sampling[i].name)) continue;
-        if (sampling[i].is_float) {
-            GAB_TRY_GOTO(gab_hf_number(&c, c.root, sampling[i].name, &number), done);
-            gab_gguf_add_f32(gguf, sampling[i].key, (float)number);
-        } else {
-            GAB_TRY_GOTO(gab_hf_u32(&c, c.root, sampling[i].name, &whole), done);
-            gab_gguf_add_u32(gguf, sampling[i].key, whole);
-        }
+        const cJSON *item = gab_hf_find(c.root, sampling[i].name);
+        if (!cJSON_IsNumber(item)) continue;
+        if (sampling[i].is_float)
+            gab_gguf_add_f32(gguf, sampling[i].key, (float)item->valuedouble);
+        else if (item->valuedouble >= 0 && item->valuedouble <= UINT32_MAX)
+            gab_gguf_add_u32(gguf, sampling[i].key, (uint32_t)item->valuedouble);
     }
 done:
     gab_hf_config_free(&c);

@@ -92,8 +92,12 @@ static const gab_hf_rule gpt_oss_rules[] = {
     {"layers.#.self_attn.sinks", "blk.#.attn_sinks", .ending = ".weight"},
     {"layers.#.mlp.router", "blk.#.ffn_gate_inp"},
     {"layers.#.mlp.experts.gate_up_proj", "blk.#.ffn_gate_up_turns", GAB_HF_EXPERTS_TRANSPOSED, .ending = ".weight"},
+    {"layers.#.mlp.experts.gate_up_proj_blocks", "blk.#.ffn_gate_up_turns", GAB_HF_MX_NUMBERS, .ending = ".weight"},
+    {"layers.#.mlp.experts.gate_up_proj_scales", "blk.#.ffn_gate_up_turns", GAB_HF_MX_SCALES, .ending = ".weight"},
     {"layers.#.mlp.experts.gate_up_proj_bias", "blk.#.ffn_gate_up_turns", .ending = ".bias"},
     {"layers.#.mlp.experts.down_proj", "blk.#.ffn_down_exps", GAB_HF_EXPERTS_TRANSPOSED, .ending = ".weight"},
+    {"layers.#.mlp.experts.down_proj_blocks", "blk.#.ffn_down_exps", GAB_HF_MX_NUMBERS, .ending = ".weight"},
+    {"layers.#.mlp.experts.down_proj_scales", "blk.#.ffn_down_exps", GAB_HF_MX_SCALES, .ending = ".weight"},
     {"layers.#.mlp.experts.down_proj_bias", "blk.#.ffn_down_exps", .ending = ".bias"},
     {0},
 };

@@ -20,6 +20,8 @@ typedef enum gab_hf_rows {
     GAB_HF_ROPE_Q,     /* a head's rows are two halves that are rotated together; GGUF keeps pairs side by side */
     GAB_HF_ROPE_K,     /* the same with the heads of keys */
     GAB_HF_EXPERTS_TRANSPOSED, /* [expert][in][out] (gpt-oss) */
+    GAB_HF_MX_NUMBERS,         /* [expert][out][in / 32][16] bytes of two numbers (gpt-oss in MXFP4), */
+    GAB_HF_MX_SCALES,          /* and [expert][out][in / 32]: together one tensor */
     GAB_HF_HEADS_QKV,          /* q, k and v of a head, then the next head; GGUF: all of q, of k, of v (GPT-NeoX) */
 } gab_hf_rows;
 

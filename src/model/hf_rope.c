@@ -184,6 +184,11 @@ static gab_status put_scaling(const gab_hf_config *c, const cJSON *rope, const c
     double factor = 1;
     GAB_TRY(gab_hf_number(c, rope, "factor", &factor));
     if (strcmp(name, "default") == 0) return GAB_OK;
+    if (strcmp(name, "dynamic") == 0) { /* whose angles differ beyond max_position_embeddings, where no context goes */
+        gab_log_print(c->log, GAB_LOG_INFO, "%s: rope_type 'dynamic' is the default up to max_position_embeddings",
+                      c->path);
+        return GAB_OK;
+    }
     if (is_proportional(rope)) return put_proportional(c, rope, n_rot, gguf);
     if (strcmp(name, "llama3") == 0) return put_llama3(c, rope, base, n_rot, gguf);
     if (strcmp(name, "longrope") == 0 || strcmp(name, "su") == 0)
@@ -191,9 +196,10 @@ static gab_status put_scaling(const gab_hf_config *c, const cJSON *rope, const c
     if (strcmp(name, "linear") != 0 && strcmp(name, "yarn") != 0) {
         char shown[41];
         gab_reader_show(shown, sizeof shown, name);
-        return gab_fail(c->log, GAB_ERROR_UNSUPPORTED,
-                        "%s: rope_type is '%s'; supported: default, linear, llama3, longrope, proportional, yarn",
-                        c->path, shown);
+        return gab_fail(
+            c->log, GAB_ERROR_UNSUPPORTED,
+            "%s: rope_type is '%s'; supported: default, dynamic, linear, llama3, longrope, proportional, yarn", c->path,
+            shown);
     }
     if (!(factor > 0)) return gab_hf_value_fail(c, rope, "a factor above 0");
     if (strcmp(name, "yarn") == 0) return put_yarn(c, rope, architecture, factor, gguf);

@@ -32,7 +32,7 @@ typedef struct tuner {
     gab_kernel_set *set;
     gab_tune_report *report;
     gab_tune_cache cache;
-    uint64_t start_ns;
+    uint64_t start_ns, proving_ns; /* proving_ns: when all that can be is compiled ahead, which the budget is not for */
     double budget_ms;
     bool measuring;
     bool lazy;                          /* prove what is fast alone: CPU drivers take long to compile */
@@ -128,7 +128,7 @@ static void say_put_aside(const tuner *t, const gab_tune_result *r) {
 /* ---- measuring ---- */
 
 static bool out_of_time(const tuner *t) {
-    return gab_time_ms_since(t->start_ns) > t->budget_ms;
+    return gab_time_ms_since(t->proving_ns) > t->budget_ms;
 }
 
 static gab_status prove(tuner *t, contest *c, uint32_t i, bool spills_allowed) {
@@ -219,8 +219,12 @@ static gab_status try_all(tuner *t, contest *c) {
         t->n_done++;
         say_progress(t);
     }
-    for (uint32_t i = 0; c->best < 0 && i < c->n; i++) /* slow is better than nothing */
-        if (result_of(t, c, i)->verdict == GAB_VERDICT_SPILLS) GAB_TRY(try_candidate(t, c, i, true));
+    for (uint32_t i = 0; c->best < 0 && i < c->n; i++) { /* slow is better than nothing */
+        if (result_of(t, c, i)->verdict != GAB_VERDICT_SPILLS) continue;
+        gab_status status = try_candidate(t, c, i, true);
+        if (status == GAB_ERROR_DEVICE_LOST) remember_loss(t, c, i);
+        GAB_TRY(status);
+    }
     if (c->best >= 0) return GAB_OK;
     const gab_tune_result none = {.variant = "all", .reason = "the device was lost"};
     const gab_tune_result *r = c->n > 0 ? result_of(t, c, 0) : &none;
@@ -374,6 +378,7 @@ gab_status gab_autotune(gab_vk *vk, const gab_tune_options *options, const gab_w
     if (t.measuring) gab_tune_cache_open(vk, gab_variants_hash() + METHOD_VERSION, &t.cache);
     gab_quiet_begin(vk, &quiet);
     gab_status status = compile_ahead(&t, workloads, n_workload);
+    t.proving_ns = gab_time_ns();
     for (uint32_t i = 0; status == GAB_OK && i < n_workload; i++) status = tune_one(&t, &workloads[i]);
     gab_quiet_end(vk, &quiet);
     if (status == GAB_OK && t.n_measured) {

@@ -9,7 +9,7 @@
 static const uint32_t row_sizes[] = {0, 1, 2, 4, 8, 32, 128, GAB_ROW_MAX};
 static const uint32_t out_sizes[] = {0, 1, 2, 4, 8, GAB_OUT_MAX};
 
-enum { PRIMARIES_A_LAYER = 32 }; /* at most, on average */
+enum { PRIMARY_MAX = 1 << 16 };
 
 enum { SCRATCH_COUNT = sizeof(gab_scratch) / sizeof(gab_slice), NONE = GAB_SLICE_ALIGN /* bytes that are not used */ };
 
@@ -208,8 +208,9 @@ static void record_all(gab_plans *plans, const gab_plan_shape *shape, uint32_t p
     gab_record_close(recorder);
 }
 
-/* Into `list`, or with list NULL only the pipelines that are needed. */
-static gab_status record(gab_plans *plans, const gab_plan_shape *shape, uint32_t parity, gab_command_list *list) {
+/* Into `list`, or with list NULL only the pipelines that are needed; the operations then. */
+static gab_status record(gab_plans *plans, const gab_plan_shape *shape, uint32_t parity, gab_command_list *list,
+                         double *cost) {
     gab_recorder recorder = {.vk = plans->vk,
                              .list = list,
                              .piece_cost = plans->piece_ms * plans->cost_per_ms,
@@ -217,7 +218,16 @@ static gab_status record(gab_plans *plans, const gab_plan_shape *shape, uint32_t
                              .n_primary_kept = plans->sizes.n_layer + 2};
     uint32_t layer;
     record_all(plans, shape, parity, &recorder, &layer);
+    if (cost) *cost = recorder.cost;
     return recorder.status;
+}
+
+/* Primaries that so many operations may be cut into: one a layer, and what follows where one is full, which may be
+ * after half of it when a dispatch cannot be cut. */
+static uint32_t primaries_needed(const gab_plans *plans, double cost) {
+    const double full = plans->submit_budget_ms * plans->cost_per_ms;
+    const double n = plans->sizes.n_layer + 3 + (full > 0 ? 2 * cost / full : 0);
+    return n < PRIMARY_MAX ? (uint32_t)n : PRIMARY_MAX;
 }
 
 typedef struct visit {
@@ -238,11 +248,13 @@ gab_status gab_plan_visit(gab_plans *plans, const gab_plan_shape *shape, gab_pla
     return recorder.status;
 }
 
+bool gab_plan_shape_same(const gab_plan_shape *a, const gab_plan_shape *b) {
+    return a->n_row == b->n_row && a->n_out == b->n_out && a->depth == b->depth && a->logits == b->logits;
+}
+
 gab_plan *gab_plan_find(const gab_plans *plans, const gab_plan_shape *shape) {
     for (gab_plan *plan = plans->stale ? NULL : plans->first; plan; plan = plan->next)
-        if (plan->shape.n_row == shape->n_row && plan->shape.n_out == shape->n_out &&
-            plan->shape.depth == shape->depth && plan->shape.logits == shape->logits)
-            return plan;
+        if (gab_plan_shape_same(&plan->shape, shape)) return plan;
     return NULL;
 }
 
@@ -256,15 +268,15 @@ gab_status gab_plan_get(gab_plans *plans, const gab_plan_shape *shape, gab_plan 
     if (shape->logits && !plans->logits_readback.buffer)
         GAB_TRY(
             gab_buffer_create(vk, GAB_MEMORY_READBACK, plans->scratch.logits.size, "logits", &plans->logits_readback));
-    GAB_TRY(record(plans, shape, 0, NULL));
+    double cost = 0;
+    GAB_TRY(record(plans, shape, 0, NULL, &cost));
     GAB_TRY(gab_pipeline_compile_requested(vk->pipelines));
     gab_plan *plan = calloc(1, sizeof *plan);
     if (!plan) return gab_fail(&vk->log, GAB_ERROR_HOST_MEMORY, "out of host memory for a plan");
     plan->shape = *shape;
     for (uint32_t p = 0; p < 2; p++) {
-        GAB_TRY_GOTO(gab_command_list_create(vk, PRIMARIES_A_LAYER * (plans->sizes.n_layer + 2), &plan->lists[p]),
-                     error);
-        GAB_TRY_GOTO(record(plans, shape, p, &plan->lists[p]), error);
+        GAB_TRY_GOTO(gab_command_list_create(vk, primaries_needed(plans, cost), &plan->lists[p]), error);
+        GAB_TRY_GOTO(record(plans, shape, p, &plan->lists[p], NULL), error);
     }
     plan->next = plans->first;
     plans->first = plan;
@@ -298,13 +310,14 @@ gab_status gab_plan_submit(gab_plans *plans, gab_plan *plan, uint32_t parity, ui
     return GAB_OK;
 }
 
-/* How fast the device is, from a plan of many rows. When it is far from what plans were cut by, they are cut again. */
-static void learn_speed(gab_plans *plans, const gab_command_list *list) {
+/* How fast the device is, from a plan of many rows, of which `share` were used. When it is far from what plans were cut
+ * by, they are cut again. */
+static void learn_speed(gab_plans *plans, const gab_command_list *list, double share) {
     const double tolerance = plans->measured ? 4 : 2;
     double ms = 0, cost = 0;
     for (uint32_t i = 0; i < list->n_primary; i++) ms += list->ms[i], cost += list->cost[i];
     if (ms <= 0 || cost <= 0) return;
-    const double ratio = cost / ms / plans->cost_per_ms;
+    const double ratio = share * cost / ms / plans->cost_per_ms;
     plans->measured = true;
     if (ratio > 1 / tolerance && ratio < tolerance) return;
     plans->cost_per_ms *= ratio;
@@ -317,7 +330,10 @@ gab_status gab_plan_wait(gab_plans *plans, gab_plan *plan, uint32_t parity, uint
     GAB_TRY(gab_wait(plans->vk, value));
     if (list->n_run++ % MEASURE_EVERY != 0) return GAB_OK;
     gab_command_list_measure(plans->vk, list);
-    if (plans->vk->executes && plan->shape.n_row > GAB_MATVEC_COLUMNS_MAX) learn_speed(plans, list);
+    const gab_step *step = plans->mailboxes[parity].mapped; /* of the step that has run: the next one comes after */
+    const double share = (double)step->n_row / (plan->shape.n_row ? plan->shape.n_row : 1);
+    if (plans->vk->executes && plan->shape.n_row > GAB_MATVEC_COLUMNS_MAX && 2 * share >= 1)
+        learn_speed(plans, list, share);
     return GAB_OK;
 }
 

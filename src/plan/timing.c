@@ -248,12 +248,25 @@ error:
     return status;
 }
 
+/* Attention of many rows: as many positions, all of the rows among them. */
+static gab_status fit_depth(gab_vk *vk, const gab_kernel_set *set, gab_timing_ground *g) {
+    const uint32_t all = g->depth, first = gab_workload_rows(&g->workload, vk);
+    double ms = 0;
+    if (g->workload.operation != GAB_OP_ATTENTION_PREFILL || all <= first) return GAB_OK;
+    g->depth = first;
+    GAB_TRY(sample(vk, set, g, 1, 1, 1, 0, &ms));
+    const double depth = first * limits_of(vk).dispatch_ms / ms;
+    g->depth = depth >= all ? all : depth < first ? first : (uint32_t)depth / GAB_PAGE * GAB_PAGE;
+    return GAB_OK;
+}
+
 /* As many rows as a run of dispatch_ms has time for, by the variant at hand; the same for those that follow. */
 static gab_status fit(gab_vk *vk, const gab_kernel_set *set, gab_timing_ground *g) {
     const uint32_t all = g->n_row;
     double ms = 0;
     g->fitted = true;
-    if (gab_workload_is_attention(&g->workload) || all <= FIRST_ROWS) return GAB_OK;
+    if (gab_workload_is_attention(&g->workload)) return fit_depth(vk, set, g);
+    if (all <= FIRST_ROWS) return GAB_OK;
     g->n_row = FIRST_ROWS;
     GAB_TRY(sample(vk, set, g, 1, 1, 1, 0, &ms));
     const double rows = FIRST_ROWS * limits_of(vk).dispatch_ms / ms;

@@ -39,7 +39,9 @@ static memory_plan plan_memory(const gab_engine *e, uint32_t context) {
                         .available = gab_vk_memory_free(e->vk),
                         .pages_a_session = (context + GAB_PAGE - 1) / GAB_PAGE};
     uint64_t fixed = plan.weights + plan.activations;
-    uint64_t fitting = plan.available > fixed ? (plan.available - fixed) / plan.page : 0;
+    /* while the cache grows, one of its pools exists twice */
+    const uint64_t page = plan.page + plan.page / (2 * c->n_layer);
+    uint64_t fitting = plan.available > fixed ? (plan.available - fixed) / page : 0;
     uint64_t limit = gab_kv_page_limit(e->vk, c->kv, c->n_layer, f16);
     uint64_t wanted = (uint64_t)plan.pages_a_session * e->options.n_session;
     if (fitting > limit) fitting = limit;
@@ -109,7 +111,8 @@ static gab_status check_vocabulary(gab_engine *e) {
     uint32_t n = e->tokenizer ? gab_tokenizer_n_vocab(e->tokenizer) : 0;
     if (n > e->model->config.n_vocab)
         return gab_fail(&e->log, GAB_ERROR_FORMAT,
-                        "%s: tokenizer.ggml.tokens holds %u tokens, token_embd.weight only %u rows", e->model_path, n,
+                        "%s: %s holds %u tokens, token_embd.weight only %u rows: the files do not belong together",
+                        e->model_path, gab_gguf_version(e->gguf) > 0 ? "tokenizer.ggml.tokens" : "tokenizer.json", n,
                         e->model->config.n_vocab);
     return GAB_OK;
 }
@@ -123,8 +126,10 @@ gab_status gab_engine_open_file(const char *path, const char *quantize, const ga
 
 /* The vocabulary of a folder is in files of its own. */
 static gab_status read_tokenizer(gab_engine *e, const gab_log *log) {
+    const gab_gguf_tensor *table = gab_gguf_tensor_find(e->gguf, "token_embd.weight");
+    const uint32_t n_row = table && table->n_row <= INT32_MAX ? (uint32_t)table->n_row : 0;
     return gab_gguf_version(e->gguf) > 0 ? gab_tokenizer_create(e->gguf, log, &e->tokenizer)
-                                         : gab_tokenizer_create_json(e->model_path, log, &e->tokenizer);
+                                         : gab_tokenizer_create_json(e->model_path, n_row, log, &e->tokenizer);
 }
 
 /* A kind of tokenizer that is not supported, or a folder without one, leaves a model that token ids can be fed to. */
@@ -155,8 +160,18 @@ static gab_status prepare_plans(gab_engine *e, const gab_load_options *load) {
     return GAB_OK;
 }
 
+/* A device that is opened again must be the one that the kernels were chosen on. */
+static gab_status remember_device(gab_engine *e) {
+    char *uuid = strdup(e->vk->info.uuid);
+    if (!uuid) return gab_fail(&e->log, GAB_ERROR_HOST_MEMORY, "out of host memory");
+    free(e->device_choice);
+    e->device_choice = uuid;
+    return GAB_OK;
+}
+
 gab_status gab_engine_open_model(gab_engine *e) {
     GAB_TRY(gab_vk_create(e->device_choice, &e->log, &e->vk));
+    GAB_TRY(remember_device(e));
     GAB_TRY(gab_model_open(e->gguf, &e->log, &e->model));
     return check_vocabulary(e);
 }
@@ -332,8 +347,26 @@ const gab_tokenizer *gab_engine_tokenizer(const gab_engine *engine) {
     return engine->tokenizer;
 }
 
+/* A value that a file does not have, or that means nothing, changes nothing. */
+static void recommend_f32(const gab_gguf *gguf, const char *key, float least, float most, float *value) {
+    float said;
+    if (gab_gguf_get_f32(gguf, key, &said) && said >= least && said <= most) *value = said;
+}
+
+void gab_engine_recommend_sampling(const gab_engine *engine, gab_sampling *s) {
+    const gab_gguf *gguf = engine->gguf;
+    gab_gguf_get_u32(gguf, "general.sampling.top_k", &s->top_k);
+    recommend_f32(gguf, "general.sampling.temp", 0, 100, &s->temperature);
+    recommend_f32(gguf, "general.sampling.top_p", 1e-6f, 1, &s->top_p);
+    recommend_f32(gguf, "general.sampling.min_p", 0, 1, &s->min_p);
+    recommend_f32(gguf, "general.sampling.penalty_repeat", 0.01f, 100, &s->repeat_penalty);
+}
+
 gab_status gab_chat_create(const gab_engine *engine, gab_chat **chat) {
     gab_gguf_string source = {0};
+    if (!engine->tokenizer)
+        return gab_fail(&engine->log, GAB_ERROR_UNSUPPORTED,
+                        "%s has no tokenizer that is supported: a conversation needs one", engine->model_path);
     gab_gguf_get_string(engine->gguf, "tokenizer.chat_template", &source);
     return gab_chat_make(source.n_byte > 0 ? source.text : NULL, (size_t)source.n_byte, gab_gguf_path(engine->gguf),
                          engine->tokenizer, &engine->log, chat);
@@ -344,7 +377,7 @@ gab_status gab_tokenizer_open(const char *model_path, gab_log_fn log_fn, void *l
     gab_gguf *gguf = NULL;
     if (!model_path || !tokenizer)
         return gab_fail(&log, GAB_ERROR_ARGUMENT, "gab_tokenizer_open: model_path and tokenizer must not be NULL");
-    if (gab_tokenizer_is_json(model_path)) return gab_tokenizer_create_json(model_path, &log, tokenizer);
+    if (gab_tokenizer_is_json(model_path)) return gab_tokenizer_create_json(model_path, 0, &log, tokenizer);
     GAB_TRY(gab_model_gguf_open(model_path, &log, &gguf));
     gab_status status = gab_tokenizer_create(gguf, &log, tokenizer);
     gab_gguf_close(&gguf);

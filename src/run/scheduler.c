@@ -99,6 +99,13 @@ static void take_token(gab_engine *e, gab_session *s, int32_t token) {
         gab_session_end(s, GAB_STOP_CONTEXT, -1);
 }
 
+/* Has every session that goes on come to where it was? One whose steps keep losing the device never does. */
+static bool all_caught_up(const gab_engine *e) {
+    for (const gab_session *s = e->sessions; s; s = s->next)
+        if (s->state == GAB_SESSION_RUNNING && s->n_computed + 1 < s->n_token) return false;
+    return true;
+}
+
 static void finish_part(gab_engine *e, const gab_batch_part *part, const uint32_t *tokens) {
     gab_session *s = part->session;
     s->n_step--;
@@ -106,7 +113,7 @@ static void finish_part(gab_engine *e, const gab_batch_part *part, const uint32_
         s->n_ahead -= part->n_row;
         s->n_draw -= part->draws;
         s->n_computed += part->n_row;
-        if (s->n_computed == s->n_token) e->n_lost = 0;
+        if (s->n_computed == s->n_token && all_caught_up(e)) e->n_lost = 0;
         if (part->draws)
             take_token(e, s, (int32_t)tokens[part->out]);
         else if (s->n_computed == s->n_token)

@@ -19,7 +19,8 @@ struct gab_chat {
     const gab_tokenizer *tokenizer;
     gab_log log;
     bool plain;
-    char *bos, *eos;  /* as they are spelled; NULL: none */
+    char *bos, *eos;                      /* as they are spelled; NULL: none */
+    int32_t begin, channel, message, end; /* the frame of the parts of an answer (gpt-oss); -1: there is none */
     bool *markers[2]; /* [items] of the tokenizer's two sets: the template writes it between messages */
 };
 
@@ -54,6 +55,46 @@ static bool spell(const gab_tokenizer *tokenizer, int32_t token, char **text) {
     return true;
 }
 
+/* The control token that is spelled so; -1: none. */
+static int32_t find_control(const gab_tokenizer *t, const char *name) {
+    const size_t n = strlen(name);
+    for (size_t i = 0; i < t->specials.n; i++)
+        if (t->specials.items[i].n_byte == n && memcmp(t->specials.items[i].text, name, n) == 0)
+            return t->specials.items[i].id;
+    return -1;
+}
+
+static void find_channels(gab_chat *c) {
+    c->begin = find_control(c->tokenizer, "<|start|>");
+    c->channel = find_control(c->tokenizer, "<|channel|>");
+    c->message = find_control(c->tokenizer, "<|message|>");
+    c->end = find_control(c->tokenizer, "<|end|>");
+    if (c->begin < 0 || c->message < 0 || c->end < 0) c->channel = -1;
+}
+
+gab_chat_part gab_chat_follow(const gab_chat *c, int32_t token, gab_chat_place *p) {
+    if (c->channel < 0) return GAB_CHAT_SAID;
+    if (token == c->channel || token == c->begin || token == c->end) {
+        p->in_frame = token != c->end;
+        p->channel[0] = 0;
+        return GAB_CHAT_FRAME;
+    }
+    if (token == c->message) {
+        p->in_frame = false;
+        p->part = strncmp(p->channel, "final", 5) == 0 || !p->channel[0] ? GAB_CHAT_SAID : GAB_CHAT_THOUGHT;
+        return GAB_CHAT_FRAME;
+    }
+    if (!p->in_frame) return p->part;
+    size_t n = 0;
+    const char *piece = gab_tokenizer_piece(c->tokenizer, token, false, &n);
+    const size_t used = strlen(p->channel), room = sizeof p->channel - 1 - used;
+    if (piece) {
+        memcpy(p->channel + used, piece, n < room ? n : room);
+        p->channel[used + (n < room ? n : room)] = 0;
+    }
+    return GAB_CHAT_FRAME;
+}
+
 gab_status gab_chat_make(const char *source, size_t n, const char *name, const gab_tokenizer *tokenizer,
                          const gab_log *log, gab_chat **chat) {
     gab_chat *c = calloc(1, sizeof *c);
@@ -61,6 +102,7 @@ gab_status gab_chat_make(const char *source, size_t n, const char *name, const g
     c->tokenizer = tokenizer;
     c->log = *log;
     c->plain = !source;
+    find_channels(c);
     if (c->plain) {
         source = PLAIN;
         n = sizeof PLAIN - 1;

@@ -238,8 +238,8 @@ gab_status gab_tokenizer_create(const gab_gguf *gguf, const gab_log *log, gab_to
     return gab_vocabulary_finish(&v, gab_vocabulary_read_gguf(&v, gguf), tokenizer);
 }
 
-gab_status gab_tokenizer_create_json(const char *path, const gab_log *log, gab_tokenizer **tokenizer) {
-    gab_vocabulary v = {.file = path, .log = log};
+gab_status gab_tokenizer_create_json(const char *path, uint32_t n_row, const gab_log *log, gab_tokenizer **tokenizer) {
+    gab_vocabulary v = {.file = path, .log = log, .n_row = n_row};
     return gab_vocabulary_finish(&v, gab_vocabulary_read_json(&v, path), tokenizer);
 }
 
@@ -297,6 +297,25 @@ bool gab_vocabulary_is_end_name(gab_gguf_string text) {
     for (size_t i = 0; i < sizeof NAMES / sizeof *NAMES; i++)
         if (strlen(NAMES[i]) == text.n_byte && memcmp(NAMES[i], text.text, text.n_byte) == 0) return true;
     return false;
+}
+
+static bool is_named(const gab_vocabulary *v, uint32_t id, const char *name) {
+    return v->texts[id].n_byte == strlen(name) && memcmp(v->texts[id].text, name, strlen(name)) == 0;
+}
+
+void gab_vocabulary_settle_ends(gab_vocabulary *v) {
+    bool returns = false, calls = false;
+    for (uint32_t id = 0; id < v->n_token; id++) {
+        returns = returns || is_named(v, id, "<|return|>");
+        calls = calls || is_named(v, id, "<|call|>");
+    }
+    for (uint32_t id = 0; id < v->n_token; id++) {
+        if (!v->ends[id] || (int32_t)id == v->eos) continue;
+        if (is_named(v, id, "</s>") && v->types[id] != GAB_TOKEN_CONTROL) /* HTML (Gemma) */
+            v->ends[id] = false;
+        if (returns && calls && is_named(v, id, "<|end|>")) /* between the messages of an answer (gpt-oss) */
+            v->ends[id] = false;
+    }
 }
 
 /* ---- questions ---- */

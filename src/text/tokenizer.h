@@ -27,8 +27,9 @@ typedef enum gab_token_type {
 gab_status gab_tokenizer_create(const gab_gguf *gguf, const gab_log *log, gab_tokenizer **tokenizer);
 
 /* From Hugging Face's tokenizer.json, or a folder with one. tokenizer_config.json, special_tokens_map.json and
- * generation_config.json beside it say more about special tokens, where they are there. */
-gab_status gab_tokenizer_create_json(const char *path, const gab_log *log, gab_tokenizer **tokenizer);
+ * generation_config.json beside it say more about special tokens, where they are there. n_row: of the model's table of
+ * tokens, 0: not known; added tokens beyond it, which models of one family share, are left out. */
+gab_status gab_tokenizer_create_json(const char *path, uint32_t n_row, const gab_log *log, gab_tokenizer **tokenizer);
 
 /* Whether a path is for gab_tokenizer_create_json: a folder, or a name that ends in ".json". */
 bool gab_tokenizer_is_json(const char *path);

@@ -33,6 +33,7 @@ typedef struct gab_vocabulary {
     const gab_log *log;
     gab_arena arena; /* of what the reader makes */
     gab_vocabulary_model model;
+    uint32_t n_row; /* of the model's table: tokens beyond it that a tokenizer.json adds are left out; 0: not known */
     uint32_t n_token;
     const gab_gguf_string *texts; /* [n_token], as the file spells them */
     uint8_t *types;               /* [n_token] gab_token_type */
@@ -70,6 +71,8 @@ gab_status gab_vocabulary_finish(gab_vocabulary *v, gab_status read, gab_tokeniz
 
 /* Whether a token is named like one that ends a text or a turn. */
 bool gab_vocabulary_is_end_name(gab_gguf_string text);
+/* After all tokens are known: takes back those whose name means something else in this vocabulary. */
+void gab_vocabulary_settle_ends(gab_vocabulary *v);
 
 /* U+2581, which stands for the space in SentencePiece's tokens. */
 #define GAB_ESCAPED_SPACE "\xE2\x96\x81"

@@ -16,12 +16,13 @@ typedef struct model_kind {
     gab_vocabulary_model model;
     bool add_bos, scores, families; /* families: tokenizer.ggml.pre says how text is cut */
     const char *pattern;            /* else this does; NULL: it is not cut */
+    bool needs_bos;                 /* whatever the file says: early conversions are wrong */
 } model_kind;
 
 static const model_kind MODELS[] = {
     {"gpt2", GAB_VOCABULARY_BYTES, false, false, true, NULL},
     {"llama", GAB_VOCABULARY_CHARACTERS, true, true, false, NULL},
-    {"gemma4", GAB_VOCABULARY_CHARACTERS, true, false, false, "[^\\n]+|[\\n]+"},
+    {"gemma4", GAB_VOCABULARY_CHARACTERS, true, false, false, "[^\\n]+|[\\n]+", .needs_bos = true},
 };
 
 static bool has_key(const gab_gguf *gguf, const char *key) {
@@ -145,26 +146,32 @@ static gab_status read_merges(gab_vocabulary *v, const gab_gguf *gguf) {
     return GAB_OK;
 }
 
-/* -1: the file does not have the key. */
+/* -1: the file does not have the key, or a token that there is not. */
 static gab_status read_id(const gab_vocabulary *v, const gab_gguf *gguf, const char *key, int32_t *id) {
     uint32_t value;
     *id = -1;
     if (!has_key(gguf, key)) return GAB_OK;
     GAB_TRY(gab_gguf_require_u32(gguf, key, v->log, &value));
-    if (value >= v->n_token)
-        return gab_fail(v->log, GAB_ERROR_FORMAT, "%s: %s is %u, but the vocabulary has %u tokens", v->file, key, value,
-                        v->n_token);
-    *id = (int32_t)value;
+    if (value < v->n_token)
+        *id = (int32_t)value;
+    else
+        gab_log_print(v->log, GAB_LOG_WARNING, "%s: %s is %u, but the vocabulary has %u tokens: it is not used",
+                      v->file, key, value, v->n_token);
     return GAB_OK;
 }
 
-/* A token that the file wants around every text. */
+/* A token that the file wants around every text; `always`: whatever it says where it should be there. */
 static void read_frame(const gab_vocabulary *v, const gab_gguf *gguf, const char *name, int32_t id, bool otherwise,
-                       int32_t frame[], size_t *n) {
+                       bool always, int32_t frame[], size_t *n) {
     char key[64];
     bool wanted = otherwise;
     snprintf(key, sizeof key, "tokenizer.ggml.add_%s_token", name);
     bool said = gab_gguf_get_bool(gguf, key, &wanted);
+    if (said && !wanted && otherwise && always) {
+        gab_log_print(v->log, GAB_LOG_INFO, "%s: %s is false, as early conversions have it: taken for true", v->file,
+                      key);
+        wanted = true;
+    }
     if (wanted && id >= 0) frame[(*n)++] = id;
     if (wanted && id < 0 && said)
         gab_log_print(v->log, GAB_LOG_WARNING,
@@ -182,6 +189,7 @@ static gab_status read_special_ids(gab_vocabulary *v, const gab_gguf *gguf, bool
     const int32_t ends[] = {v->eos, eot, eom};
     for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
         if (ends[i] >= 0) v->ends[ends[i]] = true;
+    if (types_given) gab_vocabulary_settle_ends(v);
     for (uint32_t id = 0; !types_given && id < v->n_token; id++)
         if (v->ends[id] || (int32_t)id == v->bos) v->types[id] = GAB_TOKEN_CONTROL;
     return GAB_OK;
@@ -249,7 +257,7 @@ gab_status gab_vocabulary_read_gguf(gab_vocabulary *v, const gab_gguf *gguf) {
     }
     if (kind->pattern) v->splits[v->n_split++] = (gab_split_step){.pattern = kind->pattern};
     GAB_TRY(kind->scores ? read_scores(v, gguf) : read_merges(v, gguf));
-    read_frame(v, gguf, "bos", v->bos, add_bos, v->prefix, &v->n_prefix);
-    read_frame(v, gguf, "eos", v->eos, false, v->suffix, &v->n_suffix);
+    read_frame(v, gguf, "bos", v->bos, add_bos, kind->needs_bos, v->prefix, &v->n_prefix);
+    read_frame(v, gguf, "eos", v->eos, false, false, v->suffix, &v->n_suffix);
     return GAB_OK;
 }

@@ -50,6 +50,11 @@ static gab_status vocab_entry(const gab_vocabulary *v, const gab_json_items *ite
                     items->object ? "id" : "score");
 }
 
+/* Models of one family share a file: a smaller one may have no row for the last of the added tokens. */
+static bool beyond_model(const gab_vocabulary *v, int32_t id) {
+    return v->n_row > 0 && (uint32_t)id >= v->n_row;
+}
+
 /* The ids of all tokens, to know how many there are. */
 static gab_status count_tokens(gab_vocabulary *v, gab_json vocab, gab_json added) {
     size_t n = 0;
@@ -65,6 +70,7 @@ static gab_status count_tokens(gab_vocabulary *v, gab_json vocab, gab_json added
         if (!gab_json_index(gab_json_get(items.value, "id"), &id) ||
             !gab_json_is_string(gab_json_get(items.value, "content")))
             return gab_fail(v->log, GAB_ERROR_FORMAT, "%s: an entry of added_tokens has no id or no content", v->file);
+        if (beyond_model(v, id)) continue;
         if (id > largest) largest = id;
     }
     if (largest < 0) return gab_fail(v->log, GAB_ERROR_FORMAT, "%s: model.vocab has no tokens", v->file);
@@ -136,7 +142,7 @@ static gab_status read_added(gab_vocabulary *v, gab_json added) {
     while (gab_json_next(&items)) {
         int32_t id = 0;
         gab_json_index(gab_json_get(items.value, "id"), &id);
-        GAB_TRY(add_special(v, items.value, id));
+        if (!beyond_model(v, id)) GAB_TRY(add_special(v, items.value, id));
     }
     return GAB_OK;
 }
@@ -322,6 +328,7 @@ static gab_status read_beside(gab_vocabulary *v, const char *folder) {
         char *text;
         gab_json value;
         GAB_TRY(open_beside(v, folder, FILES[i].name, &text, &value));
+        if (FILES[i].take == take_generation) gab_vocabulary_settle_ends(v); /* it says itself what ends a text */
         gab_status status = value ? FILES[i].take(v, value) : GAB_OK;
         free(text);
         GAB_TRY(status);

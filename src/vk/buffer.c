@@ -77,11 +77,16 @@ gab_status gab_buffer_create_unset(gab_vk *vk, gab_memory_kind kind, uint64_t si
         goto error;
     }
     result = vk->fn.vkBindBufferMemory(vk->device, buffer->buffer, buffer->memory, 0);
-    if (result == VK_SUCCESS && (vk->memory.memoryTypes[type].propertyFlags &
-                                 (VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT | VK_MEMORY_PROPERTY_HOST_COHERENT_BIT)) ==
-                                    (VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT | VK_MEMORY_PROPERTY_HOST_COHERENT_BIT))
-        result = vk->fn.vkMapMemory(vk->device, buffer->memory, 0, VK_WHOLE_SIZE, 0, &buffer->mapped);
     if (result != VK_SUCCESS) {
+        status = gab_vk_error(vk, result, "vkBindBufferMemory");
+        goto error;
+    }
+    if ((vk->memory.memoryTypes[type].propertyFlags &
+         (VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT | VK_MEMORY_PROPERTY_HOST_COHERENT_BIT)) ==
+        (VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT | VK_MEMORY_PROPERTY_HOST_COHERENT_BIT))
+        result = vk->fn.vkMapMemory(vk->device, buffer->memory, 0, VK_WHOLE_SIZE, 0, &buffer->mapped);
+    if (result != VK_SUCCESS &&
+        (kind != GAB_MEMORY_DEVICE || result == VK_ERROR_DEVICE_LOST)) { /* else it goes unmapped */
         status = gab_vk_error(vk, result, "vkMapMemory");
         goto error;
     }
@@ -179,8 +184,9 @@ static void transfer_end(gab_vk *vk, transfer *t) {
     if (t->pool) vk->fn.vkDestroyCommandPool(vk->device, t->pool, NULL);
 }
 
-static gab_status clear(gab_vk *vk, gab_buffer *buffer) {
-    if (buffer->mapped) {
+/* Through a bus the device is faster. */
+static gab_status clear(gab_vk *vk, gab_memory_kind kind, gab_buffer *buffer) {
+    if (buffer->mapped && (kind != GAB_MEMORY_DEVICE || vk->info.kind == GAB_DEVICE_CPU)) {
         memset(buffer->mapped, 0, (size_t)buffer->size);
         return GAB_OK;
     }
@@ -196,7 +202,7 @@ error:
 
 gab_status gab_buffer_create(gab_vk *vk, gab_memory_kind kind, uint64_t size, const char *what, gab_buffer *buffer) {
     GAB_TRY(gab_buffer_create_unset(vk, kind, size, what, buffer));
-    gab_status status = clear(vk, buffer);
+    gab_status status = clear(vk, kind, buffer);
     if (status != GAB_OK) gab_buffer_destroy(vk, buffer);
     return status;
 }
@@ -254,9 +260,17 @@ gab_status gab_slice_write(gab_vk *vk, gab_slice slice, uint64_t offset, const v
     return GAB_OK;
 }
 
+/* Is what is mapped of the device's memory read at speed? Through a bus it is read word by word. */
+static bool mapped_is_cached(const gab_vk *vk) {
+    const int type = memory_type(vk, UINT32_MAX, GAB_MEMORY_DEVICE);
+    return type >= 0 && (vk->memory.memoryTypes[type].propertyFlags & VK_MEMORY_PROPERTY_HOST_CACHED_BIT);
+}
+
 gab_status gab_slice_read(gab_vk *vk, gab_slice slice, uint64_t offset, void *data, uint64_t n) {
+    enum { MAPPED_BYTES_MAX = 256 * 1024 };
     if (n == 0) return GAB_OK;
-    if (!slice.mapped) return copy_staged(vk, slice, offset, data, n, false);
+    if (!slice.mapped || (n > MAPPED_BYTES_MAX && !mapped_is_cached(vk)))
+        return copy_staged(vk, slice, offset, data, n, false);
     memcpy(data, (const char *)slice.mapped + offset, (size_t)n);
     return GAB_OK;
 }

@@ -211,6 +211,7 @@ void gab_record_dispatch(gab_recorder *r, const gab_dispatch *d) {
     gab_vk *vk = r->vk;
     if (r->status != GAB_OK) return;
     if (!r->list) {
+        r->cost += d->cost;
         if (r->tell)
             r->tell(r->tell_user, d);
         else if (!r->keys)

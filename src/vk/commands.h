@@ -39,6 +39,7 @@ typedef struct gab_recorder {
     uint32_t n_key, key_capacity;                                  /* what is more than fits is left out */
     void (*tell)(void *user, const struct gab_dispatch *dispatch); /* with list NULL: who is told of each, instead */
     void *tell_user;
+    double cost; /* with list NULL: of all dispatches */
     gab_status status;
 } gab_recorder;
 

@@ -311,6 +311,7 @@ static gab_status choose(gab_vk *vk, const char *choice, const gab_device_info *
 
 /* Families and limits of vk->physical. */
 static void read_properties(gab_vk *vk) {
+    const VkQueueFlags other = VK_QUEUE_SPARSE_BINDING_BIT | VK_QUEUE_PROTECTED_BIT;
     VkQueueFamilyProperties families[16];
     uint32_t n = 16;
     VkPhysicalDeviceMaintenance3Properties sizes = {.sType =
@@ -321,10 +322,8 @@ static void read_properties(gab_vk *vk) {
     vk->queue_family = (uint32_t)compute_family(vk->physical, families, &n);
     vk->has_timestamps = families[vk->queue_family].timestampValidBits > 0;
     vk->transfer_family = vk->queue_family;
-    for (uint32_t i = 0; i < n; i++)
-        if ((families[i].queueFlags & (VK_QUEUE_TRANSFER_BIT | VK_QUEUE_COMPUTE_BIT | VK_QUEUE_GRAPHICS_BIT)) ==
-            VK_QUEUE_TRANSFER_BIT)
-            vk->transfer_family = i;
+    for (uint32_t i = n; i-- > 0;) /* the first; later ones belong to engines for other things, which copy besides */
+        if ((families[i].queueFlags & ~other) == VK_QUEUE_TRANSFER_BIT) vk->transfer_family = i;
     vkGetPhysicalDeviceProperties2(vk->physical, &p);
     vkGetPhysicalDeviceMemoryProperties(vk->physical, &vk->memory);
     vk->properties = p.properties;

@@ -85,7 +85,7 @@ static uint32_t matrix_lanes(const gab_vk *vk) {
     query(vk, &f);
     vkGetPhysicalDeviceProperties2(vk->physical, &p);
     const bool pins = f.subgroupSizeControl && (size.requiredSubgroupSizeStages & VK_SHADER_STAGE_COMPUTE_BIT);
-    return f.computeFullSubgroups && (pins || size.minSubgroupSize == size.maxSubgroupSize) ? size.minSubgroupSize : 0;
+    return f.computeFullSubgroups && pins ? size.minSubgroupSize : 0;
 }
 
 /* f16 factors, f32 sums, by a subgroup, and of sizes that divide the tiles of our kernels. */

@@ -51,13 +51,20 @@ static cache_header header_of(const gab_vk *vk, const void *data, size_t n) {
     return header;
 }
 
+/* One a device and driver: cards of one driver would take each other's for damaged. */
+static bool cache_path(const gab_vk *vk, char *path, size_t size) {
+    char stem[64];
+    snprintf(stem, sizeof stem, "pipelines-%s", vk->info.uuid);
+    return gab_vk_cache_path(vk, stem, ".bin", path, size);
+}
+
 /* The driver's part of the cache file, or NULL. */
 static char *cache_read(gab_pipeline_store *store, size_t *n) {
     const gab_vk *vk = store->vk;
     char path[4096];
     char *file = NULL;
     size_t size = 0;
-    if (!gab_vk_cache_path(vk, "pipelines", ".bin", path, sizeof path)) return NULL;
+    if (!cache_path(vk, path, sizeof path)) return NULL;
     FILE *exists = fopen(path, "rb");
     if (!exists) {
         if (errno != ENOENT) {
@@ -99,7 +106,7 @@ static void cache_write(gab_pipeline_store *store) {
         vk->fn.vkGetPipelineCacheData(vk->device, store->cache, &n, file + sizeof(cache_header)) == VK_SUCCESS) {
         cache_header header = header_of(vk, file + sizeof header, n);
         memcpy(file, &header, sizeof header);
-        if (!gab_vk_cache_path(vk, "pipelines", ".bin", path, sizeof path))
+        if (!cache_path(vk, path, sizeof path))
             gab_log_print(&vk->log, GAB_LOG_WARNING,
                           "no cache folder can be made (XDG_CACHE_HOME, HOME): pipelines are compiled at every start");
         else if (!gab_file_write_all(path, file, sizeof header + n) && !store->cache_warned)
