@@ -13,9 +13,9 @@ enum { VARIANT_MAX = 64 };
 /* What the variants of the operations are like here, by their index, and what was asked about them. */
 static struct {
     gab_tune_verdict verdicts[VARIANT_MAX];
-    double ms[VARIANT_MAX];
+    double ms[VARIANT_MAX], again_ms[VARIANT_MAX]; /* again_ms: in a duel; 0: the same */
     gab_status prepare;
-    unsigned n_prove, n_time;
+    unsigned n_prove, n_time, n_duel;
 } device;
 
 static uint32_t index_of(const gab_kernel_set *set, const gab_workload *w) {
@@ -46,7 +46,21 @@ static gab_status fake_time(gab_vk *vk, const gab_kernel_set *set, gab_timing_gr
     return GAB_OK;
 }
 
-static const gab_tune_functions fakes = {fake_prove, fake_prepare, fake_time};
+static double again_ms(const gab_kernel_set *set, const gab_workload *w) {
+    const uint32_t i = index_of(set, w);
+    return device.again_ms[i] > 0 ? device.again_ms[i] : device.ms[i];
+}
+
+static gab_status fake_duel(gab_vk *vk, const gab_kernel_set *a, const gab_kernel_set *b, gab_timing_ground *ground,
+                            double near_ms, double *a_ms, double *b_ms) {
+    (void)vk, (void)near_ms;
+    device.n_duel++;
+    *a_ms = again_ms(a, &ground->workload);
+    *b_ms = again_ms(b, &ground->workload);
+    return GAB_OK;
+}
+
+static const gab_tune_functions fakes = {fake_prove, fake_prepare, fake_time, fake_duel};
 static const gab_workload matvec = {
     .operation = GAB_OP_MATVEC + GAB_DTYPE_Q8_0, .n_row = 3072, .n_col = 768, .bytes = 1 << 24};
 
@@ -120,6 +134,33 @@ GAB_TEST(fastest_is_chosen) {
     choose(vk, &again, &set);
     CHECK(set.choice[matvec.operation] == first);
     CHECK(gab_test_log_count(GAB_LOG_WARNING) == 0);
+    gab_test_vk_close(&vk);
+}
+
+/* A moment in which the machine was slow does not decide. */
+GAB_TEST(close_ones_are_timed_again) {
+    gab_kernel_set set;
+    gab_vk *vk = open_default(&set);
+    const uint32_t first = set.choice[matvec.operation], other = other_than(vk, &set);
+    gab_tune_options options = options_default();
+    options.again = true;
+    for (int i = 0; i < VARIANT_MAX; i++) device.ms[i] = 10;
+    device.ms[first] = 1;
+    choose(vk, &options, &set); /* all others are far off */
+    CHECK(set.choice[matvec.operation] == first && device.n_duel == 0);
+    device.ms[other] = 1.5;
+    choose(vk, &options, &set);
+    CHECK(set.choice[matvec.operation] == first && device.n_duel == 1);
+    device.again_ms[other] = 0.5;
+    gab_tune_report report = tune(vk, &options, &set);
+    CHECK(set.choice[matvec.operation] == other);
+    for (size_t i = 0; i < report.n; i++)
+        if (report.results[i].chosen) CHECK(report.results[i].verdict == GAB_VERDICT_RIGHT && report.results[i].ms < 1);
+    free(report.results);
+    device.verdicts[other] = GAB_VERDICT_WRONG; /* fast, but it must be right */
+    set.choice[matvec.operation] = (uint8_t)first;
+    choose(vk, &options, &set);
+    CHECK(set.choice[matvec.operation] == first);
     gab_test_vk_close(&vk);
 }
 

@@ -212,10 +212,9 @@ cJSON *bench_ceilings_json(const bench_ceilings *ceilings, uint32_t n_run) {
         char name[64], size[32];
         cJSON *o = cJSON_CreateObject();
         const bool shapes = c->id == BENCH_CEILING_MATRIX; /* of which a device may have many */
-        snprintf(name, sizeof name, "%s%s%s", c->name, c->bytes || shapes ? ", " : "",
-                 c->bytes ? bench_size((double)c->bytes, size)
-                 : shapes ? c->shape
-                          : "");
+        snprintf(size, sizeof size, "%.*s", shapes ? (int)strcspn(c->shape, ",") : 0, c->shape); /* "16x16x16" */
+        if (c->bytes) bench_size((double)c->bytes, size);
+        snprintf(name, sizeof name, "%s%s%s", c->name, size[0] ? ", " : "", size);
         cJSON_AddStringToObject(o, "kind", c->name);
         cJSON_AddStringToObject(o, "name", name);
         cJSON_AddStringToObject(o, "unit", c->unit);

@@ -18,11 +18,16 @@ static const double hopeless_family = 3;
 /* A variant must be this much faster than one before it: between equals the table's order decides, not noise. */
 static const double worthwhile = 0.97;
 
-/* Why a candidate was not tried. */
-static const char late[] = "out of time", hopeless[] = "its family is far slower here",
-                  unneeded[] = "a better one is right";
+/* The runner-up is timed again, beside the fastest, when it was no slower than this; a processor's speed swings more.
+ */
+static const double close_enough = 2, close_enough_cpu = 4;
 
-static const gab_tune_functions real_functions = {gab_selftest, gab_timing_prepare, gab_timing_run};
+/* Why a candidate was not tried, or not to the end. */
+static const char late[] = "out of time", hopeless[] = "its family is far slower here",
+                  unneeded[] = "a better one is right", slower[] = "slower: not proved",
+                  slow_for_more[] = "slower with more columns";
+
+static const gab_tune_functions real_functions = {gab_selftest, gab_timing_prepare, gab_timing_run, gab_timing_duel};
 
 typedef struct tuner {
     gab_vk *vk;
@@ -35,7 +40,8 @@ typedef struct tuner {
     uint64_t start_ns, proving_ns; /* proving_ns: when all that can be is compiled ahead, which the budget is not for */
     double budget_ms;
     bool measuring;
-    bool lazy;                          /* prove what is fast alone: CPU drivers take long to compile */
+    bool lazy; /* prove what is fast alone: CPU drivers take long to compile */
+    bool measured[GAB_OP_COUNT];
     bool family_hopeless;               /* the one that the rule did not choose */
     const char *stage;                  /* of the progress */
     uint32_t n_candidate, n_done;       /* to be measured */
@@ -170,6 +176,11 @@ static const char *pass_over(const tuner *t, const contest *c, uint32_t i) {
     if (c->best < 0) return NULL;
     if (c->variants[c->order[i]].stand_in) return unneeded;
     if (t->family_hopeless && of_other_family(c, i)) return hopeless;
+    const gab_operation o = c->workload->operation;
+    if (t->lazy && !t->options->again && o >= GAB_OP_MATMUL_SMALL && o < GAB_OP_MATMUL) {
+        const gab_operation more = o - GAB_OP_MATMUL_SMALL + GAB_OP_MATMUL;
+        if (t->measured[more] && t->set->choice[more] != c->order[i]) return slow_for_more;
+    }
     return out_of_time(t) ? late : NULL;
 }
 
@@ -180,7 +191,7 @@ static gab_status try_candidate(tuner *t, contest *c, uint32_t i, bool spills_al
     const bool timed_first = t->lazy && c->best_ms > 0;
     if (!why && timed_first) {
         GAB_TRY(take_time(t, c, i));
-        if (r->ms >= worthwhile * c->best_ms) why = "slower: not proved";
+        if (r->ms >= worthwhile * c->best_ms) why = slower;
     }
     if (why) {
         snprintf(r->reason, sizeof r->reason, "%s", why);
@@ -235,6 +246,43 @@ static gab_status try_all(tuner *t, contest *c) {
                     t->vk->info.driver);
 }
 
+/* The fastest but one, when it is near; -1: none. */
+static int runner_up(const tuner *t, const contest *c) {
+    const double most_ms = c->best_ms * (t->vk->info.kind == GAB_DEVICE_CPU ? close_enough_cpu : close_enough);
+    int found = -1;
+    for (uint32_t i = 0; i < c->n; i++) {
+        const gab_tune_result *r = result_of(t, c, i);
+        if ((int)i == c->best || !(r->ms > 0 && r->ms < most_ms)) continue;
+        if (r->verdict != GAB_VERDICT_RIGHT && strcmp(r->reason, slower) != 0) continue;
+        if (found < 0 || r->ms < result_of(t, c, (uint32_t)found)->ms) found = (int)i;
+    }
+    return found;
+}
+
+/* The two fastest again, in turns: their times may be of moments in which the machine was not equally fast. */
+static gab_status duel(tuner *t, contest *c) {
+    const int second = c->best_ms > 0 && !out_of_time(t) ? runner_up(t, c) : -1;
+    if (second < 0) return GAB_OK;
+    const gab_kernel_set a = set_with(t, c, (uint32_t)c->best), b = set_with(t, c, (uint32_t)second);
+    gab_tune_result *r = result_of(t, c, (uint32_t)second);
+    double a_ms = 0, b_ms = 0;
+    GAB_TRY(t->functions->duel(t->vk, &a, &b, &c->ground, c->best_ms, &a_ms, &b_ms));
+    const double before = r->ms;
+    if (b_ms >= worthwhile * a_ms) return GAB_OK;
+    if (r->verdict != GAB_VERDICT_RIGHT) {
+        r->reason[0] = 0;
+        GAB_TRY(prove(t, c, (uint32_t)second, false));
+        if (r->verdict != GAB_VERDICT_RIGHT) return GAB_OK;
+    }
+    result_of(t, c, (uint32_t)c->best)->ms = a_ms;
+    r->ms = b_ms;
+    r->gb_s *= before / b_ms;
+    r->gflop_s *= before / b_ms;
+    c->best = second;
+    c->best_ms = b_ms;
+    return GAB_OK;
+}
+
 /* The rows of an operation into the cache. */
 static void keep(tuner *t, const contest *c) {
     const bool exact = t->options->exact;
@@ -250,11 +298,17 @@ static void keep(tuner *t, const contest *c) {
 
 static gab_status measure(tuner *t, contest *c) {
     gab_status status = try_all(t, c);
+    if (status == GAB_OK && c->prepared) {
+        const int second = runner_up(t, c);
+        status = duel(t, c);
+        if (status == GAB_ERROR_DEVICE_LOST && second >= 0) remember_loss(t, c, (uint32_t)second);
+    }
     if (c->prepared) gab_timing_free(t->vk, &c->ground);
     GAB_TRY(status);
     result_of(t, c, (uint32_t)c->best)->chosen = true;
     t->set->choice[c->workload->operation] = (uint8_t)c->order[c->best];
     t->n_measured++;
+    t->measured[c->workload->operation] = true;
     bool cut = false;
     for (uint32_t i = 0; i < c->n; i++) cut = cut || strcmp(result_of(t, c, i)->reason, late) == 0;
     t->n_out_of_time += cut;

@@ -4,7 +4,8 @@
  * table of vendors or devices.
  *
  * The variant that the rule chose (gab_kernel_set_choose) comes first and is what stays when time runs out; the others
- * of its family follow, then those of the other family, unless its first is hopeless. A variant that is wrong, spills
+ * of its family follow, then those of the other family, unless its first is hopeless. The two fastest are timed again,
+ * in turns, for a machine is not always as fast. A variant that is wrong, spills
  * or does not compile is put aside, and that is said. Without measuring, variants are chosen by rule, and those that
  * spill by the driver's own word are put aside.
  */
@@ -20,6 +21,8 @@ typedef struct gab_tune_functions {
                         const gab_workload_recorders *recorders, bool spills_allowed, gab_proof *proof);
     gab_status (*prepare)(gab_vk *vk, const gab_workload *workload, gab_timing_ground *ground);
     gab_status (*time)(gab_vk *vk, const gab_kernel_set *set, gab_timing_ground *ground, double best_ms, double *ms);
+    gab_status (*duel)(gab_vk *vk, const gab_kernel_set *a, const gab_kernel_set *b, gab_timing_ground *ground,
+                       double near_ms, double *a_ms, double *b_ms);
 } gab_tune_functions;
 
 typedef struct gab_tune_options {

@@ -274,6 +274,13 @@ static gab_status fit(gab_vk *vk, const gab_kernel_set *set, gab_timing_ground *
     return GAB_OK;
 }
 
+/* Runs of a sample: all copies of the weights, where there is time for them. */
+static uint32_t runs_of(const limits *limit, const gab_timing_ground *g, double once) {
+    double n_run = ceil(limit->sample_ms / once);
+    if (n_run < g->n_copy && g->n_copy * once < 4 * limit->sample_ms) n_run = g->n_copy;
+    return n_run > 256 ? 256 : (uint32_t)n_run;
+}
+
 gab_status gab_timing_run(gab_vk *vk, const gab_kernel_set *set, gab_timing_ground *g, double best_ms, double *ms) {
     const limits limit = limits_of(vk);
     double once = 0;
@@ -281,11 +288,27 @@ gab_status gab_timing_run(gab_vk *vk, const gab_kernel_set *set, gab_timing_grou
     GAB_TRY(sample(vk, set, g, 1, 1, 1, 0, &once));
     *ms = once;
     if (best_ms > 0 && once > hopeless_run * best_ms) return GAB_OK;
-    double n_run = ceil(limit.sample_ms / once);
-    if (n_run < g->n_copy && g->n_copy * once < 4 * limit.sample_ms) n_run = g->n_copy; /* all of them */
-    if (n_run > 256) n_run = 256;
     const uint32_t n_sample = once > limit.dispatch_ms ? 2 : limit.n_sample;
-    return sample(vk, set, g, 0, n_sample, (uint32_t)n_run, best_ms * hopeless_sample, ms);
+    return sample(vk, set, g, 0, n_sample, runs_of(&limit, g, once), best_ms * hopeless_sample, ms);
+}
+
+static double middle(double a, double b, double c) {
+    return fmax(fmin(a, b), fmin(fmax(a, b), c));
+}
+
+gab_status gab_timing_duel(gab_vk *vk, const gab_kernel_set *a, const gab_kernel_set *b, gab_timing_ground *g,
+                           double near_ms, double *a_ms, double *b_ms) {
+    enum { ROUNDS = 3 };
+    const limits limit = limits_of(vk);
+    const uint32_t n_run = runs_of(&limit, g, near_ms);
+    double ms[2][ROUNDS] = {{0}};
+    for (int i = 0; i < ROUNDS; i++) {
+        GAB_TRY(sample(vk, a, g, 0, 1, n_run, 0, &ms[0][i]));
+        GAB_TRY(sample(vk, b, g, 0, 1, n_run, 0, &ms[1][i]));
+    }
+    *a_ms = middle(ms[0][0], ms[0][1], ms[0][2]);
+    *b_ms = middle(ms[1][0], ms[1][1], ms[1][2]);
+    return GAB_OK;
 }
 
 /* ---- what was run ---- */

@@ -27,6 +27,11 @@ void gab_timing_free(gab_vk *vk, gab_timing_ground *ground);
  * best_ms (0: nothing to compare with). */
 gab_status gab_timing_run(gab_vk *vk, const gab_kernel_set *set, gab_timing_ground *ground, double best_ms, double *ms);
 
+/* The same of two variants in turns, so that what the machine does meanwhile is alike for both: medians. near_ms: about
+ * what a run takes. */
+gab_status gab_timing_duel(gab_vk *vk, const gab_kernel_set *a, const gab_kernel_set *b, gab_timing_ground *ground,
+                           double near_ms, double *a_ms, double *b_ms);
+
 /* "3072x768 x 1" */
 void gab_timing_shape(const gab_vk *vk, const gab_timing_ground *ground, char *text, size_t size);
 /* Bytes of weights, or of keys and values, that a run reads; operations that it does. */
