@@ -138,7 +138,10 @@ static gab_status make_plan(const bench_options *o, const gab_log *log, bench_pl
                          .patient = m == BENCH_FULL,
                          .progress = o->engine.progress,
                          .progress_user = o->engine.progress_user};
-    if (o->smoke) plan->run_ms = plan->figure_ms = 1;
+    if (o->smoke) {
+        plan->run_ms = plan->figure_ms = 1;
+        plan->patient = true; /* nothing is left out for being slow */
+    }
     if (plan->n_run > BENCH_RUN_MAX) plan->n_run = BENCH_RUN_MAX;
     GAB_TRY(
         parse_list(o->prompts ? o->prompts : bench_modes[m].prompts, "--prompt-sizes", 2, 65536, log, &plan->prompts));

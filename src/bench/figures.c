@@ -7,7 +7,7 @@
 #include "base/time.h"
 
 enum {
-    PROMPT_FIGURES = 8, /* times a figure's time that one run of a prompt may take */
+    SLOW_FIGURES = 8, /* times a figure's time that one run of it may take */
     TOKENS_MIN = 8,
     TOKENS_MAX = 256,
     MARGIN = 2 * TOKENS_MAX + 64
@@ -257,25 +257,34 @@ static void leave_out(bench_figures *figures, const char *name, const char *why)
     figures->left_out[figures->n_left_out++].why = why;
 }
 
+/* Would so many tokens of a prompt and of text take too long, by what was reached before? */
+static bool too_slow(const bench_runs *r, double n_prompt, double n_text) {
+    double prompt = 0, text = 0;
+    for (uint32_t i = 0; i < r->figures->n; i++) {
+        const bench_figure *f = &r->figures->list[i];
+        if (f->kind == BENCH_PREFILL) prompt = f->value;
+        if (f->kind == BENCH_DECODE) text = f->value;
+    }
+    const double ms = (prompt > 0 ? 1e3 * n_prompt / prompt : 0) + (text > 0 ? 1e3 * n_text / text : 0);
+    return !r->plan->patient && ms > SLOW_FIGURES * r->plan->figure_ms;
+}
+
 static gab_status measure_lists(bench_runs *r) {
     static const char no_room[] = "the context has no room for it",
-                      too_slow[] = "too slow here: --full measures it all the same";
+                      slow[] = "too slow here: --full measures it all the same";
     const bench_plan *p = r->plan;
     const uint32_t context = r->engine->info.context;
     const uint32_t turn_depth = bench_plan_turn_depth(p, context);
-    double rate = 0; /* of the prompt before */
     char id[32], name[64];
     for (uint32_t i = 0; i < p->prompts.n; i++) {
         const uint32_t n = p->prompts.values[i];
         snprintf(id, sizeof id, "prefill.%u", n);
         snprintf(name, sizeof name, "prompt of %u tokens", n);
-        const bool slow = !p->patient && rate > 0 && n * 1e3 / rate > PROMPT_FIGURES * p->figure_ms;
-        if (n >= context || slow) {
-            leave_out(r->figures, name, n >= context ? no_room : too_slow);
+        if (n >= context || too_slow(r, n, 0)) {
+            leave_out(r->figures, name, n >= context ? no_room : slow);
             continue;
         }
         GAB_TRY(measure(r, BENCH_PREFILL, id, name, "tokens/s", n, 0));
-        if (r->figures->n > 0) rate = r->figures->list[r->figures->n - 1].value;
     }
     for (uint32_t i = 0; i < p->depths.n; i++) {
         const uint32_t n = p->depths.values[i];
@@ -290,10 +299,11 @@ static gab_status measure_lists(bench_runs *r) {
     for (size_t i = 0; i < N_TURN; i++) {
         snprintf(id, sizeof id, "turn.%u.%u", turns[i], turn_depth);
         snprintf(name, sizeof name, "answer of %u tokens at %u", turns[i], turn_depth);
-        if (turn_depth + BENCH_TURN_PROMPT + turns[i] < context)
+        const bool room = turn_depth + BENCH_TURN_PROMPT + turns[i] < context;
+        if (room && !too_slow(r, BENCH_TURN_PROMPT, turns[i]))
             GAB_TRY(measure(r, BENCH_TURN, id, name, "ms", turns[i], turn_depth));
         else
-            leave_out(r->figures, name, no_room);
+            leave_out(r->figures, name, room ? slow : no_room);
     }
     for (uint32_t i = 0; i < p->batch.n; i++) {
         const uint32_t n = p->batch.values[i];
@@ -304,9 +314,9 @@ static gab_status measure_lists(bench_runs *r) {
         else
             leave_out(r->figures, name, "there is no memory for so many");
     }
-    if (BENCH_FIRST_PROMPT < context)
+    if (BENCH_FIRST_PROMPT < context && !too_slow(r, BENCH_FIRST_PROMPT, 1))
         return measure(r, BENCH_FIRST, "first.warm", "first token, warm", "ms", BENCH_FIRST_PROMPT, 0);
-    leave_out(r->figures, "first token, warm", no_room);
+    leave_out(r->figures, "first token, warm", BENCH_FIRST_PROMPT < context ? slow : no_room);
     return GAB_OK;
 }
 

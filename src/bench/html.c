@@ -114,7 +114,7 @@ static void add_ceilings(const cJSON *device, bench_text *t) {
                    "<div class=\"card\"><h3>What it can do at most</h3><div class=\"scroll\"><table><tr><th>limit</th>"
                    "<th>median</th><th>spread</th></tr>\n");
     cJSON_ArrayForEach(c, bench_json_item(device, "ceilings")) {
-        bench_text_add(t, "<tr><td>");
+        bench_text_add(t, "<tr><td class=\"wrap\">");
         bench_text_add(t, "%s", bench_json_text(c, "name"));
         bench_text_add(t, "</td><td>%s %s</td><td>%.1f%%</td></tr>\n",
                        bench_number(bench_json_number(c, "median"), number), bench_json_text(c, "unit"),
@@ -278,12 +278,15 @@ static void add_cell(const bench_row *row, uint32_t column, double most, bench_t
     }
     bench_text_add(t, "<td>%s<br>", bench_number(value, number));
     add_bar(t, most > 0 ? value / most : 0, "");
-    if (bench_cell_change(row, column, &percent, &beyond))
-        bench_text_add(t, "<small class=\"%s\">%+.0f%%%s</small>",
+    if (bench_cell_change(row, column, &percent, &beyond)) {
+        const bool large = fabs(percent) >= 1000;
+        snprintf(number, sizeof number, large ? "x%.1f" : "%+.0f%%", large ? 1 + percent / 100 : percent);
+        bench_text_add(t, "<small class=\"%s\">%s%s</small>",
                        !beyond       ? "soft"
                        : percent > 0 ? "good"
                                      : "bad",
-                       percent, beyond ? "" : ", noise");
+                       number, beyond ? "" : ", noise");
+    }
     bench_text_add(t, "</td>");
 }
 
