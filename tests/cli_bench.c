@@ -149,12 +149,7 @@ static void write_document(const char *path, const char *name, double rate) {
 GAB_TEST(comparison) {
     static const char llama[] =
         "[{\"build_commit\":\"abc\",\"gpu_info\":\"<Card>\",\"model_type\":\"x 1B Q8_0\",\"n_prompt\":0,\"n_gen\":24,"
-        "\"n_depth\":0,\"avg_ts\":20,\"samples_ts\":[19,20,21]},"
-        "{\"model_type\":\"x 1B Q8_0\",\"n_prompt\":512,\"n_gen\":0,\"n_depth\":0,\"avg_ts\":300},"
-        "{\"model_type\":\"x 1B Q8_0\",\"n_prompt\":512,\"n_gen\":0,\"n_depth\":4096,\"avg_ts\":70}]";
-    static const char twice[] = /* with other settings */
-        "[{\"model_type\":\"x\",\"n_prompt\":0,\"n_gen\":24,\"n_depth\":0,\"avg_ts\":20},"
-        "{\"model_type\":\"x\",\"n_prompt\":0,\"n_gen\":24,\"n_depth\":0,\"avg_ts\":30}]";
+        "\"n_depth\":0,\"avg_ts\":20,\"samples_ts\":[19,20,21]}]";
     char a[64], b[64], c[64], html[64];
     snprintf(a, sizeof a, "%s", cli_temporary());
     snprintf(b, sizeof b, "%s", cli_temporary());
@@ -165,13 +160,11 @@ GAB_TEST(comparison) {
     gab_test_file_write(c, llama, strlen(llama));
     cli_result result = CLI("bench", "compare", a, b, c, "--html", html);
     CHECK_EXIT(result, 0);
-    CHECK_SAYS(result.out, "A  One?[31m; d; gabbro 1");
+    CHECK_SAYS(result.out, "A  One?[31m; d; gabbro 1; m");
     CHECK_SAYS(result.out, "C  <Card>; ; llama-bench abc");
     CHECK_SAYS(result.out, "not measured: Third<b>: it is lost");
     CHECK_SAYS(result.out, "+2% =");   /* within the noise */
     CHECK_SAYS(result.out, "+100% ^"); /* beyond it */
-    CHECK_SAYS(result.out, "prompt of 512 tokens at depth 4096");
-    CHECK_SAYS(result.out, "gabbro 1; m");
     cli_result_free(&result);
     size_t n;
     char *page = gab_test_file_read(html, &n);
@@ -179,32 +172,39 @@ GAB_TEST(comparison) {
     CHECK(strstr(page, "Third&lt;b&gt;</b>: it is lost"));
     CHECK(strstr(page, "&lt;Card&gt;") && strstr(page, "+100%") && strstr(page, ", noise"));
     free(page);
-    static const char nothing[] =
-        "{\"schema\":\"gabbro-bench\",\"version\":1,\"devices\":[{\"device\":{\"name\":\"Idle\",\"executes\":false},"
-        "\"models\":[{\"label\":\"m\",\"figures\":[{\"id\":\"decode.0\",\"name\":\"text\",\"unit\":\"tokens/s\","
-        "\"median\":123456}]}]}]}";
-    gab_test_file_write(b, nothing, strlen(nothing));
-    result = CLI("bench", "compare", a, b); /* no figure of a device that computes nothing stands beside others */
-    CHECK_EXIT(result, 0);
-    CHECK_SAYS(result.out, "results invalid: this device computes nothing");
+    remove(a), remove(b), remove(c), remove(html);
+}
+
+static void compare(const char *document, const char *more, int exit_status, const char *says) {
+    char a[64], b[64];
+    snprintf(a, sizeof a, "%s", cli_temporary());
+    snprintf(b, sizeof b, "%s", cli_temporary());
+    write_document(a, "One", 10);
+    gab_test_file_write(b, document, strlen(document));
+    cli_result result = CLI("bench", "compare", a, b, more);
+    CHECK_EXIT(result, exit_status);
+    CHECK_SAYS(exit_status ? result.err : result.out, says);
     CHECK(!strstr(result.out, "123456"));
     cli_result_free(&result);
-    gab_test_file_write(b, twice, strlen(twice));
-    result = CLI("bench", "compare", b);
-    CHECK_EXIT(result, 0);
-    CHECK_SAYS(result.out, "x (2)");
-    cli_result_free(&result);
-    result = CLI("bench", "compare", a, b, "--csv");
-    CHECK_EXIT(result, 2);
-    CHECK_SAYS(result.err, "no --json, --markdown or --csv");
-    cli_result_free(&result);
-    gab_test_file_write(b, "{}", 2);
-    result = CLI("bench", "compare", a, b);
-    CHECK_EXIT(result, 1);
-    CHECK_SAYS(result.err, b);
-    CHECK_SAYS(result.err, "is no result of");
-    cli_result_free(&result);
-    remove(a), remove(b), remove(c), remove(html);
+    remove(a), remove(b);
+}
+
+GAB_TEST(comparison_of_odd_documents) {
+    /* no figure of a device that computes nothing stands beside others */
+    compare(
+        "{\"schema\":\"gabbro-bench\",\"version\":1,\"devices\":[{\"device\":{\"name\":\"Idle\",\"executes\":false},"
+        "\"models\":[{\"label\":\"m\",\"figures\":[{\"id\":\"decode.0\",\"name\":\"text\",\"unit\":\"tokens/s\","
+        "\"median\":123456}]}]}]}",
+        NULL, 0, "results invalid: this device computes nothing");
+    compare("[{\"model_type\":\"x\",\"n_prompt\":512,\"n_gen\":0,\"n_depth\":0,\"avg_ts\":300},"
+            "{\"model_type\":\"x\",\"n_prompt\":512,\"n_gen\":0,\"n_depth\":4096,\"avg_ts\":70}]",
+            NULL, 0, "prompt of 512 tokens at depth 4096");
+    compare("[{\"model_type\":\"x\",\"n_prompt\":0,\"n_gen\":24,\"n_depth\":0,\"avg_ts\":20},"
+            "{\"model_type\":\"x\",\"n_prompt\":0,\"n_gen\":24,\"n_depth\":0,\"avg_ts\":30}]",
+            NULL, 0, "x (2)"); /* with other settings */
+    compare("{}", NULL, 1, "is no result of");
+    compare("{\"schema\":\"gabbro-bench\"}", NULL, 1, "version is 0");
+    compare("[]", "--csv", 2, "no --json, --markdown or --csv");
 }
 
 GAB_TEST(usage) {

@@ -1,5 +1,6 @@
 #include "bench/document.h"
 
+#include <fnmatch.h>
 #include <glob.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -90,15 +91,13 @@ static void escape_pattern(const char *path, size_t n, const char *tail, char *o
 }
 
 void bench_hash_model(const char *path, char hash[80]) {
-    enum { TAIL = 20 }; /* "-00001-of-00003.gguf" */
+#define DIGITS "[0-9][0-9][0-9][0-9][0-9]"
+    enum { PART = 20, OF = 14 }; /* "-00001-of-00003.gguf", "-of-00003.gguf" */
     const size_t n = strlen(path);
     char pattern[2 * 4096];
-    unsigned part, n_part;
-    int end = 0;
     gab_sha sha;
     const bool folder = gab_path_kind(path) == GAB_PATH_FOLDER;
-    const bool split =
-        n > TAIL && sscanf(path + n - TAIL, "-%5u-of-%5u.gguf%n", &part, &n_part, &end) == 2 && end == TAIL;
+    const bool split = n > PART && fnmatch("-" DIGITS "-of-" DIGITS ".gguf", path + n - PART, 0) == 0;
     bench_hash_file(path, hash);
     if (!folder && !split) return;
     gab_sha_start(&sha, GAB_SHA_256);
@@ -108,13 +107,14 @@ void bench_hash_model(const char *path, char hash[80]) {
         escape_pattern(path, n, "/*.safetensors", pattern, sizeof pattern);
     } else {
         char tail[64];
-        snprintf(tail, sizeof tail, "-[0-9][0-9][0-9][0-9][0-9]-of-%05u.gguf", n_part);
-        escape_pattern(path, n - TAIL, tail, pattern, sizeof pattern);
+        snprintf(tail, sizeof tail, "-" DIGITS "%s", path + n - OF);
+        escape_pattern(path, n - PART, tail, pattern, sizeof pattern);
     }
     const size_t n_file = hash_files(pattern, &sha);
     const size_t at = (size_t)snprintf(hash, 80, "files:");
     gab_sha_finish(&sha, hash + at);
     if (n_file == 0) hash[0] = 0;
+#undef DIGITS
 }
 
 /* ---- the head ---- */
