@@ -43,11 +43,11 @@ static void add_test(cJSON *models, const cJSON *test) {
     const cJSON *sample, *samples = bench_json_item(test, "samples_ts");
     double ts[BENCH_RUN_MAX] = {rate};
     uint32_t n = 0;
-    char id[64], name[96], at[48];
+    char id[64], name[96], at[48] = "";
     if ((n_prompt > 0) == (n_gen > 0) || rate <= 0) return; /* prompt and text together have no figure of ours */
     cJSON_ArrayForEach(sample, samples) if (n < BENCH_RUN_MAX && cJSON_IsNumber(sample)) ts[n++] = sample->valuedouble;
     const bench_time t = bench_time_of(ts, n ? n : 1, 1);
-    snprintf(at, sizeof at, depth > 0 ? " at depth %.0f" : "", depth);
+    if (depth > 0) snprintf(at, sizeof at, " at depth %.0f", depth);
     if (n_gen > 0) {
         snprintf(id, sizeof id, "decode.%.0f", depth);
         snprintf(name, sizeof name, "text%s", at);
