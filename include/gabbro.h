@@ -372,11 +372,11 @@ GAB_API gab_status gab_session_truncate(gab_session *session, size_t n_token);
 GAB_API gab_status gab_session_keep_common(gab_session *session, const int32_t *tokens, size_t n_token, size_t *n_kept);
 GAB_API size_t gab_session_n_token(const gab_session *session);
 
-/* Another sampler for the turns to come. It is an error while a turn is running. */
 /* What the model's makers recommend (general.sampling.* of a GGUF file, generation_config.json of a folder), where they
  * do: the other fields stay as they are. */
 GAB_API void gab_engine_recommend_sampling(const gab_engine *engine, gab_sampling *sampling);
 
+/* Another sampler for the turns to come. It is an error while a turn is running. */
 GAB_API gab_status gab_session_set_sampling(gab_session *session, const gab_sampling *sampling);
 GAB_API void gab_session_get_stats(const gab_session *session, gab_session_stats *stats);
 

@@ -12,13 +12,14 @@ static const char TEMPLATE[] = "{{ bos_token }}{% for m in messages %}<|im_start
                                "{% if add_generation_prompt %}<|im_start|>assistant:{% endif %}";
 enum { IM_START = 256, IM_END, TURN, TABLE, END_OF_TEXT };
 
-static gab_tokenizer *make_tokenizer(void) {
-    static const gguf_build_special specials[] = {{"<|im_start|>", GAB_TOKEN_CONTROL},
-                                                  {"<|im_end|>", GAB_TOKEN_CONTROL},
-                                                  {"<turn>", GAB_TOKEN_USER_DEFINED},
-                                                  {"<table>", GAB_TOKEN_USER_DEFINED}};
-    const gguf_build_gpt2_config config = {
-        .n_vocab = 261, .n_ctx = 8, .n_embd = 8, .n_head = 1, .n_layer = 1, .specials = specials, .n_special = 4};
+static gab_tokenizer *make_with(const gguf_build_special *specials, uint32_t n_special) {
+    const gguf_build_gpt2_config config = {.n_vocab = 257 + n_special,
+                                           .n_ctx = 8,
+                                           .n_embd = 8,
+                                           .n_head = 1,
+                                           .n_layer = 1,
+                                           .specials = specials,
+                                           .n_special = n_special};
     gguf_build *build = gguf_build_new(3);
     gab_gguf *gguf;
     gab_tokenizer *tokenizer;
@@ -28,6 +29,14 @@ static gab_tokenizer *make_tokenizer(void) {
     gab_gguf_close(&gguf);
     gguf_build_free(&build);
     return tokenizer;
+}
+
+static gab_tokenizer *make_tokenizer(void) {
+    static const gguf_build_special specials[] = {{"<|im_start|>", GAB_TOKEN_CONTROL},
+                                                  {"<|im_end|>", GAB_TOKEN_CONTROL},
+                                                  {"<turn>", GAB_TOKEN_USER_DEFINED},
+                                                  {"<table>", GAB_TOKEN_USER_DEFINED}};
+    return make_with(specials, 4);
 }
 
 static gab_chat *make_chat(const gab_tokenizer *tokenizer, const char *source) {
@@ -174,17 +183,7 @@ static gab_tokenizer *make_channels(const char *last) {
                                            {"<|message|>", GAB_TOKEN_CONTROL}, {"<|end|>", GAB_TOKEN_CONTROL},
                                            {"<|return|>", GAB_TOKEN_CONTROL},  {last, GAB_TOKEN_CONTROL},
                                            {"</s>", GAB_TOKEN_USER_DEFINED}};
-    const gguf_build_gpt2_config config = {
-        .n_vocab = 264, .n_ctx = 8, .n_embd = 8, .n_head = 1, .n_layer = 1, .specials = specials, .n_special = 7};
-    gguf_build *build = gguf_build_new(3);
-    gab_gguf *gguf;
-    gab_tokenizer *tokenizer;
-    gguf_build_gpt2(build, &config);
-    CHECK_OK(gab_gguf_open(gguf_build_temp(build), NULL, &gguf));
-    CHECK_OK(gab_tokenizer_create(gguf, NULL, &tokenizer));
-    gab_gguf_close(&gguf);
-    gguf_build_free(&build);
-    return tokenizer;
+    return make_with(specials, 7);
 }
 
 /* gpt-oss thinks first, and its <|end|> ends a message, not the answer; HTML ends none either. */

@@ -1,6 +1,7 @@
 #include "bench/bench.h"
 
 #include <math.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,32 +19,29 @@ const bench_mode_row bench_modes[] = {
 
 /* ---- a device ---- */
 
-/* What a reader must know before believing anything. */
-static void add_notes(bench_job *r, const bench_conditions *before, double f32_again) {
-    cJSON *notes = cJSON_AddArrayToObject(r->json, "notes");
-    const double first = bench_ceiling_of(&r->ceilings, BENCH_CEILING_F32, 0);
-    const double change = first > 0 && f32_again > 0 ? 100 * (f32_again / first - 1) : 0;
-    char text[256];
-    bench_json_add(r->json, "change_percent", change);
-    if (!r->executes) cJSON_AddItemToArray(notes, cJSON_CreateString("results invalid: this device computes nothing"));
-    if (change < -10) {
-        snprintf(text, sizeof text,
-                 "at the end the device was %.0f%% slower than at the beginning: throttled, or disturbed", -change);
-        cJSON_AddItemToArray(notes, cJSON_CreateString(text));
-    }
-    if (r->first && before->load > 0.5 * before->cores) { /* later ones see what was run for those before */
-        snprintf(text, sizeof text,
-                 "the machine was busy: %.1f runnable threads on %.0f cores before the first measurement", before->load,
-                 before->cores);
-        cJSON_AddItemToArray(notes, cJSON_CreateString(text));
-    }
-    if (before->power_saving) cJSON_AddItemToArray(notes, cJSON_CreateString("the processor's governor is powersave"));
+GAB_PRINTF(2, 3) static void add_note(const bench_job *r, const char *format, ...) {
+    char text[512];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    cJSON_AddItemToArray(cJSON_GetObjectItemCaseSensitive(r->json, "notes"), cJSON_CreateString(text));
 }
 
-static void add_note(bench_job *r, const char *what, const char *why) {
-    char text[512];
-    snprintf(text, sizeof text, "%s%s", what, why);
-    cJSON_AddItemToArray(cJSON_GetObjectItemCaseSensitive(r->json, "notes"), cJSON_CreateString(text));
+/* What a reader must know before believing anything. again: could the limit be measured at the end? */
+static void add_notes(bench_job *r, const bench_conditions *before, double f32_again, gab_status again) {
+    const double first = bench_ceiling_of(&r->ceilings, BENCH_CEILING_F32, 0);
+    const double change = first > 0 && f32_again > 0 ? 100 * (f32_again / first - 1) : 0;
+    cJSON_AddArrayToObject(r->json, "notes");
+    bench_json_add(r->json, "change_percent", change);
+    if (!r->executes) add_note(r, "results invalid: this device computes nothing");
+    if (change < -10)
+        add_note(r, "at the end the device was %.0f%% slower than at the beginning: throttled, or disturbed", -change);
+    if (r->first && before->load > 0.5 * before->cores) /* later ones see what was run for those before */
+        add_note(r, "the machine was busy: %.1f runnable threads on %.0f cores before the first measurement",
+                 before->load, before->cores);
+    if (before->power_saving) add_note(r, "the processor's governor is powersave");
+    if (again != GAB_OK) add_note(r, "its limits could not be measured again at the end: %s", gab_last_error());
 }
 
 /* The limits, on a device opened for them alone. again: of f32 only, to see whether it has changed. */
@@ -104,8 +102,7 @@ static gab_status measure_device(bench_job *r) {
     cJSON_AddItemToObject(r->json, "before", bench_conditions_json(&before));
     cJSON_AddItemToObject(r->json, "after", bench_conditions_json(&after));
     bench_json_add(r->json, "seconds", gab_time_ms_since(r->start_ns) * 1e-3);
-    add_notes(r, &before, f32_again);
-    if (again != GAB_OK) add_note(r, "its limits could not be measured again at the end: ", gab_last_error());
+    add_notes(r, &before, f32_again, again);
     return GAB_OK;
 }
 

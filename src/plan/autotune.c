@@ -40,8 +40,8 @@ typedef struct tuner {
     uint64_t start_ns, proving_ns; /* proving_ns: when all that can be is compiled ahead, which the budget is not for */
     double budget_ms;
     bool measuring;
-    bool lazy; /* prove what is fast alone: CPU drivers take long to compile */
-    bool measured[GAB_OP_COUNT];
+    bool lazy;                          /* prove what is fast alone: CPU drivers take long to compile */
+    bool measured[GAB_OP_COUNT];        /* an operation's choice is of this run's times */
     bool family_hopeless;               /* the one that the rule did not choose */
     const char *stage;                  /* of the progress */
     uint32_t n_candidate, n_done;       /* to be measured */
@@ -222,20 +222,20 @@ static void remember_loss(tuner *t, const contest *c, uint32_t i) {
     gab_tune_cache_write(&t->cache);
 }
 
+/* What the candidate has made of the device. */
+static gab_status noted(tuner *t, const contest *c, uint32_t i, gab_status status) {
+    if (status == GAB_ERROR_DEVICE_LOST) remember_loss(t, c, i);
+    return status;
+}
+
 static gab_status try_all(tuner *t, contest *c) {
     for (uint32_t i = 0; i < c->n; i++) {
-        gab_status status = try_candidate(t, c, i, false);
-        if (status == GAB_ERROR_DEVICE_LOST) remember_loss(t, c, i);
-        GAB_TRY(status);
+        GAB_TRY(noted(t, c, i, try_candidate(t, c, i, false)));
         t->n_done++;
         say_progress(t);
     }
-    for (uint32_t i = 0; c->best < 0 && i < c->n; i++) { /* slow is better than nothing */
-        if (result_of(t, c, i)->verdict != GAB_VERDICT_SPILLS) continue;
-        gab_status status = try_candidate(t, c, i, true);
-        if (status == GAB_ERROR_DEVICE_LOST) remember_loss(t, c, i);
-        GAB_TRY(status);
-    }
+    for (uint32_t i = 0; c->best < 0 && i < c->n; i++) /* slow is better than nothing */
+        if (result_of(t, c, i)->verdict == GAB_VERDICT_SPILLS) GAB_TRY(noted(t, c, i, try_candidate(t, c, i, true)));
     if (c->best >= 0) return GAB_OK;
     const gab_tune_result none = {.variant = "all", .reason = "the device was lost"};
     const gab_tune_result *r = c->n > 0 ? result_of(t, c, 0) : &none;
@@ -260,25 +260,23 @@ static int runner_up(const tuner *t, const contest *c) {
 }
 
 /* The two fastest again, in turns: their times may be of moments in which the machine was not equally fast. */
-static gab_status duel(tuner *t, contest *c) {
-    const int second = c->best_ms > 0 && !out_of_time(t) ? runner_up(t, c) : -1;
-    if (second < 0) return GAB_OK;
-    const gab_kernel_set a = set_with(t, c, (uint32_t)c->best), b = set_with(t, c, (uint32_t)second);
-    gab_tune_result *r = result_of(t, c, (uint32_t)second);
+static gab_status duel(tuner *t, contest *c, uint32_t second) {
+    const gab_kernel_set a = set_with(t, c, (uint32_t)c->best), b = set_with(t, c, second);
+    gab_tune_result *r = result_of(t, c, second);
     double a_ms = 0, b_ms = 0;
     GAB_TRY(t->functions->duel(t->vk, &a, &b, &c->ground, c->best_ms, &a_ms, &b_ms));
     const double before = r->ms;
     if (b_ms >= worthwhile * a_ms) return GAB_OK;
     if (r->verdict != GAB_VERDICT_RIGHT) {
         r->reason[0] = 0;
-        GAB_TRY(prove(t, c, (uint32_t)second, false));
+        GAB_TRY(prove(t, c, second, false));
         if (r->verdict != GAB_VERDICT_RIGHT) return GAB_OK;
     }
     result_of(t, c, (uint32_t)c->best)->ms = a_ms;
     r->ms = b_ms;
     r->gb_s *= before / b_ms;
     r->gflop_s *= before / b_ms;
-    c->best = second;
+    c->best = (int)second;
     c->best_ms = b_ms;
     return GAB_OK;
 }
@@ -298,11 +296,8 @@ static void keep(tuner *t, const contest *c) {
 
 static gab_status measure(tuner *t, contest *c) {
     gab_status status = try_all(t, c);
-    if (status == GAB_OK && c->prepared) {
-        const int second = runner_up(t, c);
-        status = duel(t, c);
-        if (status == GAB_ERROR_DEVICE_LOST && second >= 0) remember_loss(t, c, (uint32_t)second);
-    }
+    const int second = status == GAB_OK && c->best_ms > 0 && !out_of_time(t) ? runner_up(t, c) : -1;
+    if (second >= 0) status = noted(t, c, (uint32_t)second, duel(t, c, (uint32_t)second));
     if (c->prepared) gab_timing_free(t->vk, &c->ground);
     GAB_TRY(status);
     result_of(t, c, (uint32_t)c->best)->chosen = true;

@@ -102,6 +102,10 @@ error:
     return status;
 }
 
+double gab_trial_l2_max(const gab_trial *t) {
+    return t->variant->error > 0 ? (double)t->variant->error : gab_trial_exact_l2;
+}
+
 double gab_trial_value_max(const gab_trial *t, double l2_max) {
     return l2_max * (t->variant->error > 0 ? narrow_value_factor : exact_value / gab_trial_exact_l2);
 }

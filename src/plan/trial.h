@@ -50,6 +50,8 @@ uint32_t gab_trial_columns(gab_dtype type, uint32_t n_block);
 gab_status gab_trial_run(gab_trial *t, gab_slice step, uint32_t n_plan, const gab_matmul *matmul,
                          const gab_attention *attention);
 
+/* What the variant's sums may be off by. */
+double gab_trial_l2_max(const gab_trial *t);
 /* What one value may be off by, where all may be by l2_max. */
 double gab_trial_value_max(const gab_trial *t, double l2_max);
 /* Notes the errors of n values, relative to `size` (one each, or one for all); condemns what is off. */

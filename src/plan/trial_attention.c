@@ -139,10 +139,9 @@ gab_status gab_trial_attention(gab_trial *t) {
     attention_case c = {0};
     gab_trial_begin(t);
     if (!make_cache(t, &c, &random)) return gab_trial_out_of_memory(t);
-    for (uint32_t turn = 0; turn < 2; turn++)
-        GAB_TRY(attend(t, &c, turn, 0, 1, error > 0 ? error : gab_trial_exact_l2, &random));
+    for (uint32_t turn = 0; turn < 2; turn++) GAB_TRY(attend(t, &c, turn, 0, 1, gab_trial_l2_max(t), &random));
     for (uint32_t turn = 0; turn < 2 && t->workload->window > 0; turn++)
-        GAB_TRY(attend(t, &c, turn, turn ? WINDOW : 1, 1, error > 0 ? error : gab_trial_exact_l2, &random));
+        GAB_TRY(attend(t, &c, turn, turn ? WINDOW : 1, 1, gab_trial_l2_max(t), &random));
     /* Scores of +-80: exp multiplies their errors of 80 x 2^-24. */
     if (error > 0) return GAB_OK;
     return attend(t, &c, 1, 0, 40, 3e-5, &random);

@@ -54,6 +54,15 @@ static bool make_form(gab_trial *t, uint32_t n_row, uint32_t n_stack, uint32_t n
     return true;
 }
 
+static gab_matmul product_of(const form *f) {
+    return (gab_matmul){.weight = &f->weight,
+                        .x = f->x_slice,
+                        .y = f->y,
+                        .x_stride = f->x_stride,
+                        .y_stride = f->y_stride,
+                        .bias = &f->bias_slice};
+}
+
 /* The sums of a column with one of the matrices, and how large what they sum is. */
 static void sums(const form *f, uint32_t n_row, uint32_t expert, uint32_t x_row, double *y, double *size) {
     const uint32_t n_col = f->weight.n_col;
@@ -65,10 +74,6 @@ static void sums(const form *f, uint32_t n_row, uint32_t expert, uint32_t x_row,
         size[r] = sqrt(size[r]);
     }
     gab_matmul_reference(w, n_row, n_col, x, bias, GAB_ACTIVATION_NONE, false, y);
-}
-
-static double l2_max_of(const gab_trial *t) {
-    return t->variant->error > 0 ? (double)t->variant->error : gab_trial_exact_l2;
 }
 
 /* SiLU(gate) * up of sums in turn, and how large their errors may be. */
@@ -114,14 +119,9 @@ static gab_status experts(gab_trial *t, uint32_t n_row, uint32_t n_plan, uint32_
     if (!made || t->full) return gab_trial_out_of_memory(t);
     gab_route *route = with.route.mapped;
     fill_route(route, n_step);
-    const gab_matmul op = {.weight = &f.weight,
-                           .x = f.x_slice,
-                           .y = f.y,
-                           .x_stride = f.x_stride,
-                           .y_stride = f.y_stride,
-                           .bias = &f.bias_slice,
-                           .gated = gated ? &gates : NULL,
-                           .experts = &with};
+    gab_matmul op = product_of(&f);
+    op.gated = gated ? &gates : NULL;
+    op.experts = &with;
     GAB_TRY(gab_trial_run(t, f.step_slice, n_plan, &op, NULL));
     for (uint32_t pair = 0; pair < n_plan * N_USED; pair++) {
         const float *got = (const float *)f.y.mapped + (size_t)pair * f.y_stride;
@@ -133,7 +133,8 @@ static gab_status experts(gab_trial *t, uint32_t n_row, uint32_t n_plan, uint32_
         if (n_written == 0) continue;
         sums(&f, n_row, route->expert[pair], pair / N_USED, y, size);
         if (gated) gate(n_row / 2, y, size);
-        gab_trial_judge(t, got, y, size, true, n_written, l2_max_of(t), gab_trial_value_max(t, l2_max_of(t)), what);
+        gab_trial_judge(t, got, y, size, true, n_written, gab_trial_l2_max(t),
+                        gab_trial_value_max(t, gab_trial_l2_max(t)), what);
     }
     return GAB_OK;
 }
@@ -146,20 +147,17 @@ static gab_status gates(gab_trial *t) {
     const bool made = make_form(t, N_ROW, 1, 1, 1, 1, &f);
     const gab_gated gated = {
         .y = f.y, .n = N_ROW / 2, .y_stride = f.y_stride, .in_turn = true, .activation = GAB_ACTIVATION_SILU};
-    const gab_matmul op = {.weight = &f.weight,
-                           .x = f.x_slice,
-                           .y = gab_trial_shared(t, 4ull * f.y_stride),
-                           .x_stride = f.x_stride,
-                           .y_stride = f.y_stride,
-                           .bias = &f.bias_slice,
-                           .gated = &gated};
+    gab_matmul op = product_of(&f);
+    op.gated = &gated;
+    op.y = gab_trial_shared(t, 4ull * f.y_stride);
     double y[N_ROW], size[N_ROW];
     if (!made || t->full) return gab_trial_out_of_memory(t);
     GAB_TRY(gab_trial_run(t, f.step_slice, 1, &op, NULL));
     const float *got = gated.y.mapped;
     sums(&f, N_ROW, 0, 0, y, size);
     gate(N_ROW / 2, y, size);
-    gab_trial_judge(t, got, y, size, true, N_ROW / 2, l2_max_of(t), gab_trial_value_max(t, l2_max_of(t)), "gates");
+    gab_trial_judge(t, got, y, size, true, N_ROW / 2, gab_trial_l2_max(t), gab_trial_value_max(t, gab_trial_l2_max(t)),
+                    "gates");
     gab_trial_judge_untouched(t, got + N_ROW / 2, f.y_stride - N_ROW / 2, "gates");
     return GAB_OK;
 }
@@ -177,7 +175,7 @@ static float pool_value(const gab_kv_layer *kv, const uint32_t *pool, size_t i) 
 static void judge_pool(gab_trial *t, const gab_kv_layer *kv, const uint32_t *pool, uint32_t page, const double *y,
                        const double *size, const char *what) {
     const uint32_t padded = gab_head_dim_padded(kv->head_dim);
-    const double l2_max = kv->f16 ? f16_l2 : l2_max_of(t),
+    const double l2_max = kv->f16 ? f16_l2 : gab_trial_l2_max(t),
                  one_max = kv->f16 ? f16_value : gab_trial_value_max(t, l2_max);
     const size_t n_word = (size_t)N_PAGE * N_KEY * GAB_PAGE * padded / (kv->f16 ? 2 : 1);
     size_t n_written = 0;
@@ -219,14 +217,9 @@ static gab_status heads(gab_trial *t) {
                                 .v_offset = v_offset};
     const uint64_t table_floats = gab_rope_table_floats(w->n_turn, N_PAGE * GAB_PAGE);
     const gab_rope rope = {.table = gab_trial_shared(t, 4 * table_floats + 4), .n_turn = w->n_turn};
-    const gab_matmul op = {.weight = &f.weight,
-                           .x = f.x_slice,
-                           .y = f.y,
-                           .x_stride = f.x_stride,
-                           .y_stride = f.y_stride,
-                           .bias = &f.bias_slice,
-                           .kv = &write,
-                           .rope = w->n_turn ? &rope : NULL};
+    gab_matmul op = product_of(&f);
+    op.kv = &write;
+    op.rope = w->n_turn ? &rope : NULL;
     double *y = gab_trial_host(t, n_row, sizeof *y), *size = gab_trial_host(t, n_row, sizeof *size);
     if (!made || t->full) return gab_trial_out_of_memory(t);
     if (w->n_turn) gab_rope_table_fill(&scaling, N_PAGE * GAB_PAGE, rope.table.mapped);
@@ -242,7 +235,8 @@ static gab_status heads(gab_trial *t) {
         rotate(&scaling, d, y + (size_t)h * d, size + (size_t)h * d);
     const float *got = f.y.mapped;
     const uint32_t page = tables[ROW_SLOT * N_PAGE + POSITION / GAB_PAGE];
-    gab_trial_judge(t, got, y, size, true, k_offset, l2_max_of(t), gab_trial_value_max(t, l2_max_of(t)), "queries");
+    gab_trial_judge(t, got, y, size, true, k_offset, gab_trial_l2_max(t), gab_trial_value_max(t, gab_trial_l2_max(t)),
+                    "queries");
     judge_pool(t, &write.kv, write.kv.keys.mapped, page, y + k_offset, size + k_offset, "keys");
     judge_pool(t, &write.kv, write.kv.values.mapped, page, y + v_offset, size + v_offset, "values");
     return t->full ? gab_trial_out_of_memory(t) : GAB_OK;

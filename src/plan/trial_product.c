@@ -34,7 +34,7 @@ typedef struct product_run {
 
 static void judge_product(gab_trial *t, const product_run *run) {
     const product_case *c = run->c;
-    const double l2_max = t->variant->error > 0 ? (double)t->variant->error : gab_trial_exact_l2;
+    const double l2_max = gab_trial_l2_max(t);
     /* A value whose weight at the outlier is 0 loses most of what 8 bits keep of its neighbours. */
     const double one_max = t->variant->quantized && c->outliers ? 2 : gab_trial_value_max(t, l2_max);
     double *expected = gab_trial_host(t, c->n_row, sizeof *expected), *size = gab_trial_host(t, c->n_row, sizeof *size);
