@@ -193,6 +193,9 @@ GAB_TEST(channels_of_an_answer) {
                                    "<|message|>c<|end|><|start|>assistant<|channel|>final<|message|>d!<|return|>");
     if (strcmp(text, "-a-b-c+d+!+<|return|>") != 0) FAIL("'%s'", text);
     free(text);
+    text = follow(tokenizer, "<|start|>assistant<|message|>e"); /* without a channel */
+    CHECK(strcmp(text, "+e") == 0);
+    free(text);
     text = follow(tokenizer, "xy");
     CHECK(strcmp(text, "+x+y") == 0);
     free(text);

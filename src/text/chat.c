@@ -81,7 +81,9 @@ gab_chat_part gab_chat_follow(const gab_chat *c, int32_t token, gab_chat_place *
     }
     if (token == c->message) {
         p->in_frame = false;
-        p->part = strncmp(p->channel, "final", 5) == 0 || !p->channel[0] ? GAB_CHAT_SAID : GAB_CHAT_THOUGHT;
+        p->part = strncmp(p->channel, "analysis", 8) == 0 || strncmp(p->channel, "commentary", 10) == 0
+                      ? GAB_CHAT_THOUGHT
+                      : GAB_CHAT_SAID; /* what is not known is shown */
         return GAB_CHAT_FRAME;
     }
     if (!p->in_frame) return p->part;
