@@ -4,6 +4,7 @@
 #include "format/gguf.h"
 
 #include "gguf_build.h"
+#include "tensor/quant.h"
 #include "test.h"
 
 #include <dirent.h>
@@ -154,6 +155,47 @@ GAB_TEST(tensor_data_lies_where_it_says) {
     CHECK_OK(gab_file_read_at(gab_gguf_file_at(gguf, 0), t->offset, read, sizeof read, NULL));
     CHECK(memcmp(read, values, sizeof read) == 0);
     gab_gguf_close(&gguf);
+}
+
+/* Experts of 2 x 3 with a tensor each, the last one first; `twisted` has its sides the other way round, of `without`
+ * there is none. */
+static gguf_build *build_experts(uint32_t n, uint32_t twisted, uint32_t without) {
+    gguf_build *b = gguf_build_new(3);
+    char name[64];
+    for (uint32_t i = n; i-- > 0;)
+        for (uint32_t layer = 0; layer < 2; layer++) {
+            float values[6];
+            for (int k = 0; k < 6; k++) values[k] = (float)(100 * layer + 10 * i) + (float)k;
+            snprintf(name, sizeof name, "blk.%u.ffn_down.%u.weight", layer, i);
+            if (i == without && layer == 1) continue;
+            gguf_build_tensor(b, name, GAB_DTYPE_F16, 2, i == twisted ? (uint64_t[]){3, 2} : (uint64_t[]){2, 3},
+                              values);
+        }
+    gguf_build_tensor(b, "blk.0.ffn_down.weight", GAB_DTYPE_F32, 1, (uint64_t[]){1}, (float[]){7});
+    return b;
+}
+
+GAB_TEST(experts_with_a_tensor_each_are_one) {
+    gab_gguf *gguf = open_built(build_experts(11, UINT32_MAX, UINT32_MAX));
+    CHECK(gab_gguf_n_tensor(gguf) == 3 && gab_gguf_tensor_find(gguf, "blk.0.ffn_down.weight"));
+    CHECK(!gab_gguf_tensor_find(gguf, "blk.0.ffn_down.0.weight"));
+    const gab_gguf_tensor *t = gab_gguf_tensor_find(gguf, "blk.1.ffn_down_exps.weight");
+    CHECK(t && t->n_dim == 3 && t->shape[0] == 2 && t->shape[1] == 3 && t->shape[2] == 11);
+    CHECK(t->n_row == 33 && t->bytes == 33 * 4 && t->type == GAB_DTYPE_F16);
+    uint16_t rows[2 * 4];
+    float values[8];
+    CHECK_OK(gab_gguf_read_rows(t, 29, 4, rows, NULL)); /* the last of expert 9, all of 10 */
+    gab_dequantize_row(GAB_DTYPE_F16, rows, 8, values);
+    const float expected[8] = {194, 195, 200, 201, 202, 203, 204, 205};
+    CHECK(memcmp(values, expected, sizeof values) == 0);
+    gab_gguf_close(&gguf);
+
+    check_refused(build_experts(3, 2, UINT32_MAX), "blk.0.ffn_down.2.weight");
+    check_refused(build_experts(3, UINT32_MAX, 1), "are missing");
+    check_refused(build_experts(3, UINT32_MAX, 0), "are missing");
+    gguf_build *b = build_experts(3, UINT32_MAX, UINT32_MAX);
+    gguf_build_tensor(b, "blk.1.ffn_down_exps.weight", GAB_DTYPE_F32, 1, (uint64_t[]){1}, (float[]){7});
+    check_refused(b, "twice");
 }
 
 GAB_TEST(integers_convert_when_they_fit) {

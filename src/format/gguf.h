@@ -62,7 +62,8 @@ typedef struct gab_gguf_string {
 } gab_gguf_string;
 
 /* Opens a GGUF file; of one that was split (split.count above 1, PREFIX-00001-of-0000N.gguf), whichever part the path
- * names, all. */
+ * names, all. Experts that have a tensor each, as in files of early 2024, are one tensor here (gguf_stack.c). *gguf is
+ * NULL before, and on failure. */
 gab_status gab_gguf_open(const char *path, const gab_log *log, gab_gguf **gguf);
 /* One open file alone, which goes with the gguf, also when this fails. */
 gab_status gab_gguf_open_file(gab_file *file, const gab_log *log, gab_gguf **gguf);

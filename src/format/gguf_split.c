@@ -151,5 +151,7 @@ gab_status gab_gguf_open(const char *path, const gab_log *log, gab_gguf **gguf) 
     else if (status == GAB_OK)
         *gguf = named, named = NULL;
     gab_gguf_close(&named);
+    if (status == GAB_OK) status = gab_gguf_stack_experts(*gguf, log);
+    if (status != GAB_OK) gab_gguf_close(gguf);
     return status;
 }

@@ -1,6 +1,7 @@
 /*
  * gguf_table.h - what a gab_gguf is made of, for the files of this folder alone: gguf.c fills it from a file,
- * gguf_split.c joins several, gguf_table.c makes it key by key and looks things up in it.
+ * gguf_split.c joins several, gguf_stack.c what old files hold in pieces; gguf_table.c makes it key by key and looks
+ * things up in it.
  */
 #ifndef GAB_FORMAT_GGUF_TABLE_H
 #define GAB_FORMAT_GGUF_TABLE_H
@@ -58,5 +59,8 @@ gab_gguf_name *gab_gguf_index_make(gab_arena *arena, const void *entries, uint64
                                    const char **twice);
 
 const gab_gguf_key *gab_gguf_key_find(const gab_gguf *gguf, const char *name);
+
+/* Experts with a tensor each become one tensor a layer and kind. The tensors found before are no longer valid. */
+gab_status gab_gguf_stack_experts(gab_gguf *gguf, const gab_log *log);
 
 #endif

@@ -53,7 +53,8 @@ static void walk_key(const gab_gguf *gguf, const char *key, gab_gguf_type type) 
 static void walk_tensor(const gab_gguf *gguf, const gab_gguf_tensor *tensor, uint64_t size) {
     PROMISE(tensor->name[0] && gab_gguf_tensor_find(gguf, tensor->name) == tensor);
     PROMISE(tensor->n_dim >= 1 && tensor->n_dim <= 4);
-    PROMISE(tensor->offset <= size && tensor->bytes <= size - tensor->offset);
+    const uint64_t bytes = tensor->n_dim == 3 && tensor->layout ? tensor->bytes / tensor->shape[2] : tensor->bytes;
+    PROMISE(tensor->offset <= size && bytes <= size - tensor->offset); /* of a stack, the first expert's */
     PROMISE(tensor->n_row == tensor->shape[1] * tensor->shape[2] * tensor->shape[3]);
     PROMISE(gab_dtype_gguf_name(tensor->gguf_type));
     PROMISE(!tensor->known || (tensor->bytes > 0 && tensor->bytes == tensor->n_row * tensor->row_bytes));
