@@ -13,8 +13,9 @@ enum { METHOD_VERSION = 3 };
 
 enum { CANDIDATE_MAX = 64 };
 
-/* The first variant of a family that is this much slower in the first operation speaks for all of the family. */
-static const double hopeless_family = 3;
+/* The first variant of a family that is this much slower in the first operation speaks for all of the family; the
+ * families differ more on a processor, whose time for a try is longer. */
+static const double hopeless_family = 3, hopeless_family_cpu = 1.5;
 /* A variant must be this much faster than one before it: between equals the table's order decides, not noise. */
 static const double worthwhile = 0.97;
 
@@ -25,7 +26,7 @@ static const double close_enough = 2, close_enough_cpu = 4;
 /* Why a candidate was not tried, or not to the end. */
 static const char late[] = "out of time", hopeless[] = "its family is far slower here",
                   unneeded[] = "a better one is right", slower[] = "slower: not proved",
-                  slow_for_more[] = "slower with more columns";
+                  slow_for_more[] = "slower with more columns", alone[] = "not timed: there is no other";
 
 static const gab_tune_functions real_functions = {gab_selftest, gab_timing_prepare, gab_timing_run, gab_timing_duel};
 
@@ -99,19 +100,26 @@ static void add_candidate(const tuner *t, contest *c, uint32_t i) {
         c->order[c->n++] = i;
 }
 
+/* Products of few columns are not measured where tries are dear: what was fastest for many serves them. */
+static bool follows_more(const tuner *t, gab_operation o) {
+    return t->lazy && !t->options->again && o >= GAB_OP_MATMUL_SMALL && o < GAB_OP_MATMUL &&
+           t->measured[o - GAB_OP_MATMUL_SMALL + GAB_OP_MATMUL];
+}
+
 /* The rule's own, then its family, then the other. */
 static contest contest_of(const tuner *t, const gab_workload *workload) {
     contest c = {.workload = workload, .best = -1};
-    const uint32_t rule = t->set->choice[workload->operation];
+    const gab_operation o = workload->operation;
+    const uint32_t first = t->set->choice[follows_more(t, o) ? o - GAB_OP_MATMUL_SMALL + GAB_OP_MATMUL : o];
     uint32_t n_variant;
-    c.variants = gab_variants(workload->operation, &n_variant);
-    c.lane = c.variants[rule].lane;
-    gab_operation_name(workload->operation, c.operation, sizeof c.operation);
+    c.variants = gab_variants(o, &n_variant);
+    c.lane = c.variants[first].lane;
+    gab_operation_name(o, c.operation, sizeof c.operation);
     gab_workload_class(workload, c.shape_class, sizeof c.shape_class);
-    add_candidate(t, &c, rule);
+    add_candidate(t, &c, first);
     for (int other = 0; other < 2; other++)
         for (uint32_t i = 0; i < n_variant; i++)
-            if (i != rule && (c.variants[i].lane != c.lane) == other) add_candidate(t, &c, i);
+            if (i != first && (c.variants[i].lane != c.lane) == other) add_candidate(t, &c, i);
     return c;
 }
 
@@ -166,28 +174,32 @@ static gab_status take_time(tuner *t, contest *c, uint32_t i) {
     gab_timing_shape(t->vk, &c->ground, r->shape, sizeof r->shape);
     r->gb_s = gab_timing_bytes(&c->ground) / r->ms * 1e-6;
     r->gflop_s = gab_timing_operations(t->vk, &c->ground) / r->ms * 1e-6;
-    if (of_other_family(c, i) && t->n_measured == 0 && c->best_ms > 0 && r->ms > hopeless_family * c->best_ms)
+    if (of_other_family(c, i) && t->n_measured == 0 && c->best_ms > 0 &&
+        r->ms > (t->lazy ? hopeless_family_cpu : hopeless_family) * c->best_ms)
         t->family_hopeless = true;
     return GAB_OK;
 }
 
-/* Why a candidate is not even tried; NULL: it is. */
-static const char *pass_over(const tuner *t, const contest *c, uint32_t i) {
-    if (c->best < 0) return NULL;
+/* Why a candidate is not even tried once another is right; NULL: it is. */
+static const char *reason_against(const tuner *t, const contest *c, uint32_t i) {
     if (c->variants[c->order[i]].stand_in) return unneeded;
     if (t->family_hopeless && of_other_family(c, i)) return hopeless;
-    const gab_operation o = c->workload->operation;
-    if (t->lazy && !t->options->again && o >= GAB_OP_MATMUL_SMALL && o < GAB_OP_MATMUL) {
-        const gab_operation more = o - GAB_OP_MATMUL_SMALL + GAB_OP_MATMUL;
-        if (t->measured[more] && t->set->choice[more] != c->order[i]) return slow_for_more;
-    }
-    return out_of_time(t) ? late : NULL;
+    return follows_more(t, c->workload->operation) ? slow_for_more : NULL;
+}
+
+/* Those behind it are not tried when it is right, so that it need not be timed. */
+static bool is_alone(const tuner *t, const contest *c, uint32_t i) {
+    if (!t->lazy || t->options->again || c->best >= 0) return false;
+    for (uint32_t k = i + 1; k < c->n; k++)
+        if (!reason_against(t, c, k)) return false;
+    return true;
 }
 
 /* Proves and times one candidate, or times it first where proofs are dear and better spent on those that may win. */
 static gab_status try_candidate(tuner *t, contest *c, uint32_t i, bool spills_allowed) {
     gab_tune_result *r = result_of(t, c, i);
-    const char *why = pass_over(t, c, i);
+    const char *why = c->best < 0 ? NULL : reason_against(t, c, i);
+    if (!why && c->best >= 0 && out_of_time(t)) why = late;
     const bool timed_first = t->lazy && c->best_ms > 0;
     if (!why && timed_first) {
         GAB_TRY(take_time(t, c, i));
@@ -201,6 +213,8 @@ static gab_status try_candidate(tuner *t, contest *c, uint32_t i, bool spills_al
     if (r->verdict != GAB_VERDICT_RIGHT) return GAB_OK;
     if (c->best < 0 && out_of_time(t))
         snprintf(r->reason, sizeof r->reason, "%s", late); /* it stays, whatever it takes */
+    else if (is_alone(t, c, i))
+        snprintf(r->reason, sizeof r->reason, "%s", alone);
     else if (!timed_first)
         GAB_TRY(take_time(t, c, i));
     if (c->best >= 0 && !(r->ms > 0 && r->ms < worthwhile * c->best_ms)) return GAB_OK;
