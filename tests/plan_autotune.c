@@ -228,7 +228,14 @@ GAB_TEST(out_of_time) {
     CHECK(report.n > 1 && report.results[1].verdict == GAB_VERDICT_UNTESTED &&
           strcmp(report.results[1].reason, "out of time") == 0);
     CHECK(strstr(gab_test_log_last(GAB_LOG_INFO), "ran out of time"));
+    CHECK(strstr(gab_test_log_last(GAB_LOG_INFO), "the next start goes on"));
     free(report.results);
+    /* The next start measures it. */
+    options.budget_ms = 0;
+    choose(vk, &options, &set);
+    CHECK(set.choice[matvec.operation] == other && device.n_time > 1);
+    set.choice[matvec.operation] = (uint8_t)first;
+    options.budget_ms = 1e-9;
     /* The first wrong: the next is looked for, whatever the time. */
     options.again = true;
     device.verdicts[first] = GAB_VERDICT_WRONG;

@@ -47,6 +47,7 @@ typedef struct tuner {
     const char *stage;                  /* of the progress */
     uint32_t n_candidate, n_done;       /* to be measured */
     uint32_t n_measured, n_out_of_time; /* operations */
+    uint32_t n_left;                    /* of the latter those that the cache does not get */
 } tuner;
 
 /* One operation being tuned. */
@@ -59,8 +60,9 @@ typedef struct contest {
     size_t first_result;              /* in the report, in the same order */
     gab_timing_ground ground;
     bool prepared, no_memory;
-    double best_ms; /* 0: none is timed */
-    int best;       /* in order; -1: none is right */
+    bool begun_late; /* with less than half of the budget */
+    double best_ms;  /* 0: none is timed */
+    int best;        /* in order; -1: none is right */
 } contest;
 
 const char *gab_tune_verdict_text(gab_tune_verdict verdict) {
@@ -309,6 +311,7 @@ static void keep(tuner *t, const contest *c) {
 }
 
 static gab_status measure(tuner *t, contest *c) {
+    c->begun_late = gab_time_ms_since(t->proving_ns) > t->budget_ms / 2;
     gab_status status = try_all(t, c);
     const int second = status == GAB_OK && c->best_ms > 0 && !out_of_time(t) ? runner_up(t, c) : -1;
     if (second >= 0) status = noted(t, c, (uint32_t)second, duel(t, c, (uint32_t)second));
@@ -321,7 +324,8 @@ static gab_status measure(tuner *t, contest *c) {
     bool cut = false;
     for (uint32_t i = 0; i < c->n; i++) cut = cut || strcmp(result_of(t, c, i)->reason, late) == 0;
     t->n_out_of_time += cut;
-    keep(t, c);
+    t->n_left += cut && c->begun_late;
+    if (!cut || !c->begun_late) keep(t, c); /* else the next start has the time for it */
     return GAB_OK;
 }
 
@@ -407,11 +411,11 @@ static void say_end(const tuner *t) {
     gab_log_print(&t->log, GAB_LOG_INFO, "tuned %u operations in %.1f s", t->n_measured,
                   gab_time_ms_since(t->start_ns) * 1e-3);
     if (t->n_out_of_time)
-        gab_log_print(
-            &t->log, GAB_LOG_INFO,
-            "tuning ran out of time for %u of them, which use the best of what was tried; 'gabbro tune' takes "
-            "the time it needs",
-            t->n_out_of_time);
+        gab_log_print(&t->log, GAB_LOG_INFO,
+                      "tuning ran out of time for %u of them, which use the best of what was tried; %s'gabbro tune' "
+                      "takes the time "
+                      "it needs",
+                      t->n_out_of_time, t->n_left ? "the next start goes on; " : "");
 }
 
 /* What was said to a quiet log is an error after all. */

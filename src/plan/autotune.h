@@ -3,11 +3,11 @@
  * (selftest.h), the right ones are timed (timing.h), the fastest is taken and kept in the cache (tune_cache.h). No
  * table of vendors or devices.
  *
- * The variant that the rule chose (gab_kernel_set_choose) comes first and is what stays when time runs out; the others
- * of its family follow, then those of the other family, unless its first is hopeless. The two fastest are timed again,
- * in turns, for a machine is not always as fast. A variant that is wrong, spills
- * or does not compile is put aside, and that is said. Without measuring, variants are chosen by rule, and those that
- * spill by the driver's own word are put aside.
+ * The variant that the rule chose (gab_kernel_set_choose) comes first and is what stays when time runs out, until the
+ * next start, which measures those operations that had little of it; the others of its family follow, then those of the
+ * other family, unless its first is hopeless. The two fastest are timed again, in turns, for a machine is not always as
+ * fast. A variant that is wrong, spills or does not compile is put aside, and that is said. Without measuring, variants
+ * are chosen by rule, and those that spill by the driver's own word are put aside.
  */
 #ifndef GAB_PLAN_AUTOTUNE_H
 #define GAB_PLAN_AUTOTUNE_H
