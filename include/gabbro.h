@@ -391,9 +391,10 @@ typedef struct gab_chat_message {
 } gab_chat_message;
 
 /* Reads the template of the engine's model (tokenizer.chat_template). A model without one gets a plain format, "User:"
- * and "Assistant:" before the messages. Immutable, safe to share between threads; to be destroyed before the engine.
- * Fails with FORMAT or UNSUPPORTED, naming the line, when the template cannot be understood. */
-GAB_API gab_status gab_chat_create(const gab_engine *engine, gab_chat **chat);
+ * and "Assistant:" before the messages. variables: a JSON object of what the template knows by name beside the
+ * conversation ({"enable_thinking": false}); NULL: none. Immutable, safe to share between threads; to be destroyed
+ * before the engine. Fails with FORMAT or UNSUPPORTED, naming the line, when the template cannot be understood. */
+GAB_API gab_status gab_chat_create(const gab_engine *engine, const char *variables, gab_chat **chat);
 GAB_API void gab_chat_destroy(gab_chat **chat);
 GAB_API bool gab_chat_has_template(const gab_chat *chat);
 
@@ -402,22 +403,27 @@ GAB_API const char *gab_chat_stop_string(const gab_chat *chat);
 
 /* The tokens of a conversation, to be freed with gab_tokens_free; with `answer`, up to where the assistant's next
  * answer begins. Special tokens come from the template alone: text of a message that spells one stays text, so that
- * nobody can end a turn, or begin another's, by writing so. What is no UTF-8 becomes U+FFFD. Fails with ARGUMENT when
+ * nobody can end a turn, or begin another's, by writing so. The token that begins texts stands in front where the
+ * vocabulary asks for one, written by the template or not. What is no UTF-8 becomes U+FFFD. Fails with ARGUMENT when
  * the template refuses the conversation (roles that do not alternate, a system prompt where there is none), with LIMIT
  * when it does not end. */
 GAB_API gab_status gab_chat_render(const gab_chat *chat, const gab_chat_message *messages, size_t n_message,
                                    bool answer, int32_t **tokens, size_t *n_token);
 
-/* What a token of an answer is. Models that think aloud in channels (gpt-oss) write their thoughts and then what they
- * say, each with a frame of tokens around it that is no text; of all others everything is said. */
+/* What a token of an answer is. Models that think aloud, in channels (gpt-oss) or between a token that opens a thought
+ * and one that closes it (<think>, [THINK], <|channel>), write their thoughts and then what they say, with a frame of
+ * tokens around them that is no text; of all others everything is said. */
 typedef enum gab_chat_part { GAB_CHAT_SAID, GAB_CHAT_THOUGHT, GAB_CHAT_FRAME } gab_chat_part;
 
-/* Where an answer is: all zero before its first token. */
+/* Where an answer is; gab_chat_begin says where it begins. */
 typedef struct gab_chat_place {
     gab_chat_part part;
     bool in_frame;
     char channel[16];
 } gab_chat_place;
+
+/* Before the first token of an answer to these tokens: templates open a thought for some models. */
+GAB_API void gab_chat_begin(const gab_chat *chat, const int32_t *tokens, size_t n, gab_chat_place *place);
 
 /* The part that the next token of an answer belongs to. */
 GAB_API gab_chat_part gab_chat_follow(const gab_chat *chat, int32_t token, gab_chat_place *place);

@@ -120,6 +120,45 @@ GAB_TEST(retry_and_undo) {
     delete_all(lines, 5);
 }
 
+/* Where nothing is said the conversation is as before: templates refuse an empty answer, and two messages in a row. */
+GAB_TEST(nothing_is_said) {
+    cJSON *lines[2];
+    cli_need_device();
+    const char *model = make_model(TEMPLATE, -1);
+    cli_result result = CLI_WITH({.in = "ab\ncd\n"}, "chat", "-m", model, "--json", "-n", "0");
+    CHECK_SAYS(result.err, "nothing was said: the message is taken back");
+    CHECK(json_lines(result, lines, 2) == 2);
+    for (int i = 0; i < 2; i++) {
+        CHECK(strcmp(cli_json_text_of(lines[i], "content"), "") == 0 && number(lines[i], "n_message") == 0);
+        CHECK(number(lines[i], "n_prompt") <= n_of("user", 2) + ANSWER_HEAD);
+    }
+    delete_all(lines, 2);
+}
+
+GAB_TEST(template_variables) {
+    static const char source[] = "{% for m in messages %}<|im_start|>{{ m.content }}{% endfor %}"
+                                 "{% if not thinking and sides == 'ab' %}<|im_end|>{% endif %}{{ level }}";
+    static const struct {
+        const char *options[6];
+        int n_more;
+    } rows[] = {{{"--template-set", "thinking=false", "--template-set", "sides=ab"}, 1},
+                {{"--template-set", "thinking=true", "--template-set", "sides=ab"}, 0},
+                {{"--template-set", "level=1", "--template-set", "level=high"}, 4}};
+    cli_need_device();
+    const char *model = make_model(source, -1);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        cJSON *lines[1];
+        const char *const *o = rows[i].options;
+        CHECK(json_lines(CLI("chat", "-m", model, "-p", "x", GREEDY, o[0], o[1], o[2], o[3]), lines, 1) == 1);
+        CHECK(number(lines[0], "n_prompt") == 2 + rows[i].n_more);
+        delete_all(lines, 1);
+    }
+    cli_result result = CLI("chat", "-m", model, "-p", "x", "--template-set", "thinking");
+    CHECK_EXIT(result, 2);
+    CHECK_SAYS(result.err, "NAME=VALUE is wanted");
+    cli_result_free(&result);
+}
+
 GAB_TEST(system_prompt_changes) {
     cJSON *lines[3];
     cli_need_device();

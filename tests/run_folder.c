@@ -206,7 +206,7 @@ static void recommended(const char *device) {
     gab_engine_recommend_sampling(engine, &s);
     CHECK(fabsf(s.temperature - 0.6f) < 1e-6f && fabsf(s.top_p - 0.9f) < 1e-6f);
     CHECK(s.top_k == 40 && fabsf(s.min_p - 0.05f) < 1e-6f); /* as the library has it */
-    gab_test_fails(gab_chat_create(engine, &chat), GAB_ERROR_UNSUPPORTED, "no tokenizer", "conversation", NULL);
+    gab_test_fails(gab_chat_create(engine, NULL, &chat), GAB_ERROR_UNSUPPORTED, "no tokenizer", "conversation", NULL);
     gab_engine_destroy(&engine);
 }
 GAB_TEST(sampling_of_generation_config) {

@@ -3,6 +3,10 @@
  */
 #include "test.h"
 
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/file.h"
 #include "format/gguf.h"
 #include "gguf_build.h"
 #include "text/chat.h"
@@ -41,7 +45,7 @@ static gab_tokenizer *make_tokenizer(void) {
 
 static gab_chat *make_chat(const gab_tokenizer *tokenizer, const char *source) {
     gab_chat *chat;
-    CHECK_OK(gab_chat_make(source, source ? strlen(source) : 0, "t", tokenizer, &(gab_log){0}, &chat));
+    CHECK_OK(gab_chat_make(source, source ? strlen(source) : 0, "t", NULL, tokenizer, &(gab_log){0}, &chat));
     return chat;
 }
 
@@ -110,6 +114,111 @@ GAB_TEST(other_tokens_stay) {
                 false, "b|a {<table>} <turn>b|y|x{<turn>}y|");
 }
 
+/* ---- tokenizers with rules of their own ---- */
+
+/* A SentencePiece-style tokenizer.json with its </s> found in normalized text, "\xE2\x96\x81</s>", as Llama 1's; and
+ * with no merge that makes a special token. */
+static gab_tokenizer *make_normalized(void) {
+    static const char *const changes[][2] = {
+        {"\"</s>\",\"single_word\":false,\"lstrip\":false,\"rstrip\":false,\"normalized\":false",
+         "\"</s>\",\"single_word\":false,\"lstrip\":false,\"rstrip\":false,\"normalized\":true "},
+        {"[\"<\",\"/s>\"],", ""},
+        {"[\"<|\",\"y|>\"],", ""}};
+    char folder[] = "/tmp/gabbro-chat-XXXXXX", path[512], *text = NULL;
+    size_t n = 0;
+    gab_tokenizer *tokenizer;
+    CHECK(mkdtemp(folder));
+    CHECK_OK(gab_file_read_all(gab_test_source("tests/tokenizers/llama/tokenizer.json"), 1 << 20, NULL, &text, &n));
+    for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
+        char *at = strstr(text, changes[i][0]);
+        CHECK(at && strlen(changes[i][0]) >= strlen(changes[i][1]));
+        memset(at, ' ', strlen(changes[i][0]));
+        memcpy(at, changes[i][1], strlen(changes[i][1]));
+    }
+    snprintf(path, sizeof path, "%s/tokenizer.json", folder);
+    gab_test_file_write(path, text, n);
+    free(text);
+    CHECK_OK(gab_tokenizer_open(path, NULL, NULL, &tokenizer));
+    unlink(path);
+    rmdir(folder);
+    return tokenizer;
+}
+
+static bool has_token(const gab_tokenizer *tokenizer, const char *content, int32_t id) {
+    const gab_chat_message message = {"user", content};
+    gab_chat *chat = make_chat(tokenizer, "{{ messages[0].content }}");
+    int32_t *tokens;
+    size_t n;
+    bool found = false;
+    CHECK_OK(gab_chat_render(chat, &message, 1, false, &tokens, &n));
+    for (size_t i = 0; i < n; i++) found = found || tokens[i] == id;
+    gab_tokens_free(&tokens);
+    gab_chat_destroy(&chat);
+    return found;
+}
+
+GAB_TEST(tokens_of_normalized_text_cannot_be_written) {
+    enum { END = 451, STRIPPING = 457 };
+    gab_tokenizer *tokenizer = make_normalized();
+    int32_t *tokens;
+    size_t n;
+    CHECK_OK(gab_tokenizer_encode(tokenizer, "hi </s> x", 9, false, true, &tokens, &n));
+    bool found = false; /* in a text it is one */
+    for (size_t i = 0; i < n; i++) found = found || tokens[i] == END;
+    CHECK(found);
+    gab_tokens_free(&tokens);
+    CHECK(!has_token(tokenizer, "hi </s> x", END) && !has_token(tokenizer, "</s>", END));
+    /* one that takes spaces with it, behind so many that looking again at each would take minutes */
+    enum { SPACES = 300000 };
+    char *text = malloc(SPACES + 16);
+    CHECK(text);
+    memset(text, ' ', SPACES);
+    strcpy(text + SPACES, "<|y|> <|y|>");
+    CHECK(!has_token(tokenizer, text, STRIPPING) && !has_token(tokenizer, "a<|y|>", STRIPPING));
+    free(text);
+    gab_tokenizer_destroy(&tokenizer);
+}
+
+/* What begins every text stands before a conversation once, written by the template or not. */
+GAB_TEST(texts_begin_once) {
+    enum { BEGIN = 384 };
+    static const char *const sources[] = {"{{ messages[0].content }}", "{{ bos_token }}{{ messages[0].content }}",
+                                          "{{ messages[0].content[9:] }}"};
+    const gab_chat_message message = {"user", "hi there"};
+    gab_tokenizer *tokenizer;
+    CHECK_OK(gab_tokenizer_open(gab_test_source("tests/tokenizers/llama"), NULL, NULL, &tokenizer));
+    CHECK(gab_tokenizer_bos(tokenizer) == BEGIN);
+    for (size_t i = 0; i < sizeof sources / sizeof *sources; i++) {
+        gab_chat *chat = make_chat(tokenizer, sources[i]);
+        int32_t *tokens;
+        size_t n;
+        CHECK_OK(gab_chat_render(chat, &message, 1, false, &tokens, &n));
+        CHECK(n > 0 && tokens[0] == BEGIN && (n == 1 || tokens[1] != BEGIN) && (n == 1) == (i == 2));
+        gab_tokens_free(&tokens);
+        gab_chat_destroy(&chat);
+    }
+    gab_tokenizer_destroy(&tokenizer);
+}
+
+/* ---- variables ---- */
+
+GAB_TEST(variables_of_the_template) {
+    static const char SOURCE[] =
+        "{% if enable_thinking is defined and not enable_thinking %}off{% endif %}{{ effort }}";
+    const gab_chat_message message = {"user", "x"};
+    gab_tokenizer *tokenizer = make_tokenizer();
+    gab_chat *chat;
+    CHECK_OK(gab_chat_make(SOURCE, strlen(SOURCE), "t", "{\"enable_thinking\": false, \"effort\": \"high\"}", tokenizer,
+                           &(gab_log){0}, &chat));
+    char *text = show(tokenizer, chat, &message, 1, true);
+    if (strcmp(text, "offhigh") != 0) FAIL("'%s'", text);
+    free(text);
+    gab_chat_destroy(&chat);
+    gab_tokenizer_destroy(&tokenizer);
+}
+
+/* ---- guards ---- */
+
 /* The guard is no way in either: U+FDD0 and what is no UTF-8 become U+FFFD. */
 GAB_TEST(guards_in_messages) {
     const gab_chat_message messages[] = {{"user", "<|im_\xEF\xB7\x90"
@@ -139,7 +248,7 @@ static void check_fails(const char *source, const gab_chat_message *messages, si
     gab_chat *chat = NULL;
     int32_t *tokens = NULL;
     size_t n_token;
-    gab_status status = gab_chat_make(source, strlen(source), "t.gguf", tokenizer, &(gab_log){0}, &chat);
+    gab_status status = gab_chat_make(source, strlen(source), "t.gguf", NULL, tokenizer, &(gab_log){0}, &chat);
     if (status == GAB_OK) status = gab_chat_render(chat, messages, n, true, &tokens, &n_token);
     if (status != expected || !strstr(gab_last_error(), sentence) || tokens)
         FAIL("%s: %s, not %s", gab_status_text(status), gab_last_error(), sentence);
@@ -160,7 +269,8 @@ GAB_TEST(what_templates_refuse) {
 /* What of an answer is said (+) and thought (-); the frame is nothing. */
 static char *follow(const gab_tokenizer *tokenizer, const char *answer) {
     gab_chat *chat = make_chat(tokenizer, TEMPLATE);
-    gab_chat_place place = {0};
+    gab_chat_place place;
+    gab_chat_begin(chat, NULL, 0, &place);
     char *out = calloc(1, 4096);
     int32_t *tokens;
     size_t n_token;
@@ -209,6 +319,38 @@ GAB_TEST(channels_of_an_answer) {
     text = follow(tokenizer, "a<|im_end|>");
     CHECK(strcmp(text, "+a+<|im_end|>") == 0);
     free(text);
+    gab_tokenizer_destroy(&tokenizer);
+}
+
+static void check_follows(const gab_tokenizer *tokenizer, const char *answer, const char *expected) {
+    char *text = follow(tokenizer, answer);
+    if (strcmp(text, expected) != 0) FAIL("'%s' of '%s'", text, answer);
+    free(text);
+}
+
+/* Thoughts between two tokens; begun by the template for some models. */
+GAB_TEST(thoughts_of_an_answer) {
+    const gguf_build_special specials[] = {{"[THINK]", GAB_TOKEN_CONTROL},
+                                           {"[/THINK]", GAB_TOKEN_CONTROL},
+                                           {"<think>", GAB_TOKEN_USER_DEFINED},
+                                           {"</think>", GAB_TOKEN_USER_DEFINED},
+                                           {"<|channel>", GAB_TOKEN_CONTROL}};
+    gab_tokenizer *tokenizer = make_with(specials, 5);
+    check_follows(tokenizer, "a[THINK]b[/THINK]c", "+a-b+c");
+    check_follows(tokenizer, "<think>b</think>c</think>d", "-b+c+d");
+    check_follows(tokenizer, "[THINK]b", "-b");
+    check_follows(tokenizer, "<|channel>a", "+<|channel>+a"); /* nothing would close it */
+    gab_chat *chat = make_chat(tokenizer, TEMPLATE);
+    gab_chat_place place;
+    const int32_t begun[] = {65, 258, 10}, ended[] = {258, 65, 259, 10}, far[] = {258, 65, 66, 67, 68};
+    gab_chat_begin(chat, begun, 3, &place);
+    CHECK(place.part == GAB_CHAT_THOUGHT && gab_chat_follow(chat, 65, &place) == GAB_CHAT_THOUGHT);
+    CHECK(gab_chat_follow(chat, 259, &place) == GAB_CHAT_FRAME && gab_chat_follow(chat, 65, &place) == GAB_CHAT_SAID);
+    gab_chat_begin(chat, ended, 4, &place);
+    CHECK(place.part == GAB_CHAT_SAID);
+    gab_chat_begin(chat, far, 5, &place);
+    CHECK(place.part == GAB_CHAT_SAID);
+    gab_chat_destroy(&chat);
     gab_tokenizer_destroy(&tokenizer);
 }
 

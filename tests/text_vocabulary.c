@@ -150,7 +150,12 @@ GAB_TEST(token_too_long) {
     memset(text, 'a', GAB_TOKEN_BYTES_MAX + 1);
     text[GAB_TOKEN_BYTES_MAX + 1] = 0;
     const char *tokens[] = {"a", "b", text};
-    vocabulary v = {.model = "gpt2", .tokens = tokens, .n_token = 3, .merges = MERGES, .bos = -1, .eos = -1, .eot = -1};
+    vocabulary v = usual();
+    v.tokens = tokens;
+    v.n_token = 3;
+    v.types = NULL;
+    v.n_merge = 0;
+    v.bos = v.eos = -1;
     check_fails(&v, "tokenizer.ggml.tokens[2]", "65537");
     text[GAB_TOKEN_BYTES_MAX] = 0;
     gab_tokenizer *t = open_good(&v);
@@ -236,6 +241,28 @@ GAB_TEST(usual_vocabulary) {
     t = open_good(&v);
     CHECK_IDS(t, "abc a", false, ABC, SPACE_A);
     CHECK(gab_tokenizer_bos(t) == -1 && gab_tokenizer_eos(t) == -1);
+    CHECK(strstr(log_text, "tokenizer.ggml.pre is missing"));
+    gab_tokenizer_destroy(&t);
+}
+
+/* Files from before there was tokenizer.ggml.pre: the architecture tells. GPT-NeoX composes letters (NFC). */
+GAB_TEST(old_files) {
+    static const char *const tokens[] = {"\303\203", "\302\251", "\303\203\302\251"}; /* the bytes of e with acute */
+    static const char *const merges[] = {"\303\203 \302\251"};
+    vocabulary v = usual();
+    v.tokens = tokens;
+    v.n_token = 3;
+    v.types = NULL;
+    v.merges = merges;
+    v.n_merge = 1;
+    v.pre = NULL;
+    v.bos = v.eos = -1;
+    gguf_build *b = build(&v);
+    gguf_build_string(b, "general.architecture", "gptneox");
+    gab_tokenizer *t;
+    CHECK_OK(open_build(b, &t));
+    CHECK_IDS(t, "e\314\201", false, 2);
+    CHECK(log_text[0] == 0);
     gab_tokenizer_destroy(&t);
 }
 

@@ -7,6 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <cjson/cJSON.h>
+
 #include "cli/chat_answer.h"
 #include "cli/commands.h"
 #include "cli/line_input.h"
@@ -43,8 +45,9 @@ static gab_status fail_memory(chat *c) {
 
 static gab_status say(chat *c, const char *text, size_t n, bool *cancelled) {
     if (!chat_messages_add(&c->messages, "user", text, n)) return fail_memory(c);
+    c->asked = true;
     gab_status status = chat_answer(c, cancelled);
-    if (status != GAB_OK && chat_messages_last_is(&c->messages, "user")) chat_messages_drop_last(&c->messages);
+    c->asked = false;
     return status;
 }
 
@@ -64,15 +67,14 @@ static gab_status run_retry(chat *c, const char *argument) {
         m->n > 1 && chat_messages_last_is(m, "assistant") && strcmp(m->items[m->n - 2].role, "user") == 0;
     if (!answered && !chat_messages_last_is(m, "user"))
         return gab_fail(&c->console->log, GAB_ERROR_ARGUMENT, "/retry: there is no message to answer");
+    c->sampling.seed++; /* the same one would give the same answer */
+    GAB_TRY(gab_session_set_sampling(c->session, &c->sampling));
     char *before = answered ? strdup(m->items[m->n - 1].content) : NULL;
     if (answered && !before) return fail_memory(c);
     if (answered) chat_messages_drop_last(m);
-    c->sampling.seed++; /* the same one would give the same answer */
-    gab_status status = gab_session_set_sampling(c->session, &c->sampling);
-    if (status == GAB_OK) status = chat_answer(c, &cancelled);
-    if (status != GAB_OK && before && chat_messages_last_is(m, "user") &&
-        !chat_messages_add(m, "assistant", before, strlen(before)))
-        status = fail_memory(c);
+    c->before = before;
+    gab_status status = chat_answer(c, &cancelled);
+    c->before = NULL;
     free(before);
     return status;
 }
@@ -188,6 +190,32 @@ static gab_status talk(chat *c, line_input *input) {
     return GAB_OK;
 }
 
+/* What the template is told beside the conversation: NAME=VALUE, where VALUE is JSON or else a text. */
+static gab_status create_format(chat *c) {
+    const cli_list *set = &c->options->template_set;
+    cJSON *variables = cJSON_CreateObject();
+    bool made = variables != NULL;
+    for (uint32_t i = 0; made && i < set->n; i++) {
+        const char *equals = strchr(set->items[i], '=');
+        char name[128];
+        if (!equals || equals == set->items[i] || (size_t)(equals - set->items[i]) >= sizeof name) {
+            cJSON_Delete(variables);
+            return gab_fail(&c->console->log, GAB_ERROR_ARGUMENT,
+                            "--template-set %s: NAME=VALUE is wanted, as in enable_thinking=false", set->items[i]);
+        }
+        snprintf(name, sizeof name, "%.*s", (int)(equals - set->items[i]), set->items[i]);
+        cJSON *value = cJSON_ParseWithOpts(equals + 1, NULL, true);
+        if (!value) value = cJSON_CreateString(equals + 1);
+        cJSON_DeleteItemFromObjectCaseSensitive(variables, name);
+        made = value && cJSON_AddItemToObject(variables, name, value);
+    }
+    char *text = made && set->n > 0 ? cJSON_PrintUnformatted(variables) : NULL;
+    cJSON_Delete(variables);
+    gab_status status = made && (text || set->n == 0) ? gab_chat_create(c->engine, text, &c->format) : fail_memory(c);
+    cJSON_free(text);
+    return status;
+}
+
 static gab_status open_all(chat *c) {
     const cli_options *options = c->options;
     gab_session_options session = options->session;
@@ -195,7 +223,7 @@ static gab_status open_all(chat *c) {
     GAB_TRY(cli_engine_open(options, c->console, &c->engine));
     c->sampling = session.sampling = cli_sampling(options, c->engine);
     gab_engine_get_info(c->engine, &c->info);
-    GAB_TRY(gab_chat_create(c->engine, &c->format));
+    GAB_TRY(create_format(c));
     if (!gab_chat_has_template(c->format))
         cli_console_say(c->console,
                         "the model has no chat template: turns are written as \"User:\" and \"Assistant:\"");

@@ -39,7 +39,10 @@ static gab_status render(answer *a) {
     const chat *c = a->chat;
     gab_tokens_free(&a->prompt);
     GAB_TRY(gab_chat_render(c->format, c->messages.items, c->messages.n, true, &a->prompt, &a->n_prompt));
-    if (a->n_token == 0) return GAB_OK;
+    if (a->n_token == 0) {
+        gab_chat_begin(c->format, a->prompt, a->n_prompt, &a->place);
+        return GAB_OK;
+    }
     int32_t *longer = realloc(a->prompt, (a->n_prompt + a->n_token) * sizeof *longer);
     if (!longer) return fail_memory(a);
     memcpy(longer + a->n_prompt, a->tokens, a->n_token * sizeof *longer);
@@ -214,6 +217,15 @@ static void say_summary(const answer *a) {
                         (unsigned long long)a->n_computed, a->prompt_ms, stop_text(a));
 }
 
+/* There is no answer: as before. */
+static void take_back(chat *c) {
+    if (!chat_messages_last_is(&c->messages, "user")) return;
+    if (c->before)
+        (void)chat_messages_add(&c->messages, "assistant", c->before, strlen(c->before)); /* memory was had for it */
+    else if (c->asked)
+        chat_messages_drop_last(&c->messages);
+}
+
 static gab_status finish(answer *a) {
     chat *c = a->chat;
     gab_status status = emit(a, gab_text_stream_finish(a->stream));
@@ -223,7 +235,15 @@ static gab_status finish(answer *a) {
         if (status == GAB_OK) status = newline;
     }
     GAB_TRY(status);
-    if (!chat_messages_add(&c->messages, "assistant", a->text ? a->text : "", a->n_text)) return fail_memory(a);
+    if (a->n_text > 0) {
+        if (!chat_messages_add(&c->messages, "assistant", a->text, a->n_text)) return fail_memory(a);
+    } else { /* templates refuse empty answers, and messages without one */
+        take_back(c);
+        cli_console_say(c->console, "nothing was said: %s",
+                        c->before  ? "the answer of before stays"
+                        : c->asked ? "the message is taken back"
+                                   : "/retry asks again");
+    }
     say_summary(a);
     return c->options->json ? print_json(a) : GAB_OK;
 }
@@ -251,6 +271,7 @@ gab_status chat_answer(chat *c, bool *cancelled) {
     } else if (a.n_text > 0 && !c->options->json) {
         cli_output_print(&c->output, "\n");
     }
+    if (status != GAB_OK) take_back(c);
     gab_text_stream_destroy(&a.stream);
     gab_text_stream_destroy(&a.thoughts);
     gab_tokens_free(&a.prompt);

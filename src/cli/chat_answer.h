@@ -22,11 +22,13 @@ typedef struct chat {
     bool interactive; /* a user is there: failures are said, and the conversation goes on */
     bool dim;         /* standard error is a terminal that can write quietly */
     chat_messages messages;
+    bool asked;         /* the last message was added for the answer that is made */
+    const char *before; /* the answer that it had, which comes back where there is no other; NULL: none */
 } chat;
 
 /* Answers the conversation, whose last message is the user's, and adds the answer to it. *cancelled: by Ctrl-C; what
- * there is of the answer counts. When this fails, the conversation is as before but for turns that --context-shift has
- * dropped. */
+ * there is of the answer counts. When this fails, or nothing is said, the conversation is as before the message was
+ * asked, but for turns that --context-shift has dropped. */
 gab_status chat_answer(chat *chat, bool *cancelled);
 
 #endif

@@ -55,6 +55,7 @@ typedef struct cli_options {
     const char *endpoint, *revision;
     uint32_t retry_ms, stall_s; /* 0: as built */
     cli_list stop;              /* texts before which the output ends */
+    cli_list template_set;      /* NAME=VALUE, for the chat template */
     int64_t n_predict;          /* -1: until the end */
     uint32_t chunk;             /* rows a step, 0: the engine's choice */
     uint32_t verbose;           /* how often -v was given */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/time.h"
+#include "format/reader.h"
 #include "text/chat.h"
 
 enum { SESSION_MAX = GAB_SLOT_MAX };
@@ -132,10 +133,15 @@ static gab_status read_tokenizer(gab_engine *e, const gab_log *log) {
                                          : gab_tokenizer_create_json(e->model_path, n_row, log, &e->tokenizer);
 }
 
+static void drop_errors(void *user, gab_log_level level, const char *message) {
+    const gab_log *log = user;
+    if (level != GAB_LOG_ERROR && log->fn) log->fn(log->user, level, message);
+}
+
 /* A kind of tokenizer that is not supported, or a folder without one, leaves a model that token ids can be fed to. */
 static gab_status open_tokenizer(gab_engine *e) {
-    const gab_log silent = {0};
-    const gab_status status = read_tokenizer(e, &silent);
+    const gab_log without_errors = {drop_errors, &e->log};
+    const gab_status status = read_tokenizer(e, &without_errors);
     if (status == GAB_OK) return GAB_OK;
     if (status != GAB_ERROR_UNSUPPORTED && status != GAB_ERROR_FILE) return read_tokenizer(e, &e->log);
     gab_log_print(&e->log, GAB_LOG_WARNING, "%s: the model can be used with token ids alone", gab_last_error());
@@ -362,14 +368,21 @@ void gab_engine_recommend_sampling(const gab_engine *engine, gab_sampling *s) {
     recommend_f32(gguf, "general.sampling.penalty_repeat", 0.01f, 100, &s->repeat_penalty);
 }
 
-gab_status gab_chat_create(const gab_engine *engine, gab_chat **chat) {
+gab_status gab_chat_create(const gab_engine *engine, const char *variables, gab_chat **chat) {
     gab_gguf_string source = {0};
     if (!engine->tokenizer)
         return gab_fail(&engine->log, GAB_ERROR_UNSUPPORTED,
                         "%s has no tokenizer that is supported: a conversation needs one", engine->model_path);
     gab_gguf_get_string(engine->gguf, "tokenizer.chat_template", &source);
+    if (source.n_byte > 0 && !memchr(source.text, '{', (size_t)source.n_byte)) { /* "mistral-v7": of whom knows it */
+        char shown[65];
+        gab_reader_show(shown, sizeof shown, source.text);
+        gab_log_print(&engine->log, GAB_LOG_WARNING, "%s: tokenizer.chat_template is '%s', which is no template",
+                      gab_gguf_path(engine->gguf), shown);
+        source.n_byte = 0;
+    }
     return gab_chat_make(source.n_byte > 0 ? source.text : NULL, (size_t)source.n_byte, gab_gguf_path(engine->gguf),
-                         engine->tokenizer, &engine->log, chat);
+                         variables, engine->tokenizer, &engine->log, chat);
 }
 
 gab_status gab_tokenizer_open(const char *model_path, gab_log_fn log_fn, void *log_user, gab_tokenizer **tokenizer) {

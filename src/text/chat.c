@@ -14,15 +14,29 @@ static const char PLAIN[] = "{% for m in messages %}"
                             "{% if add_generation_prompt %}Assistant:\n{% endif %}";
 static const char PLAIN_STOP[] = "\nUser:";
 
+/* Around what a model thinks aloud: Qwen 3 and DeepSeek R1, Ministral 3 and Magistral, Gemma 4. */
+static const char *const thoughts[][2] = {
+    {"<think>", "</think>"}, {"[THINK]", "[/THINK]"}, {"<|channel>", "<channel|>"}};
+enum { N_THOUGHT = sizeof thoughts / sizeof *thoughts, N_SPECIALS = 3, THOUGHT_WITHIN = 4 };
+
 struct gab_chat {
     gab_chat_template *template;
     const gab_tokenizer *tokenizer;
     gab_log log;
     bool plain;
-    char *bos, *eos;                      /* as they are spelled; NULL: none */
-    int32_t begin, channel, message, end; /* the frame of the parts of an answer (gpt-oss); -1: there is none */
-    bool *markers[2]; /* [items] of the tokenizer's two sets: the template writes it between messages */
+    char *bos, *eos;                             /* as they are spelled; NULL: none */
+    char *variables;                             /* an object, or NULL */
+    int32_t begin, channel, message, end;        /* the frame of the parts of an answer (gpt-oss); -1: there is none */
+    int32_t opens[N_THOUGHT], closes[N_THOUGHT]; /* thoughts; -1: there are none */
+    gab_special_set raw;       /* the tokenizer's normalized ones as they are spelled in a message; texts are its own */
+    bool *markers[N_SPECIALS]; /* [items] of specials_of: the template writes it between messages */
 };
+
+/* The tokens that a message may spell, as they are, normalized, and what those were before. */
+static const gab_special_set *specials_of(const gab_chat *c, int i) {
+    const gab_special_set *sets[N_SPECIALS] = {&c->tokenizer->specials, &c->tokenizer->normalized, &c->raw};
+    return sets[i];
+}
 
 /* ---- making ---- */
 
@@ -55,25 +69,49 @@ static bool spell(const gab_tokenizer *tokenizer, int32_t token, char **text) {
     return true;
 }
 
-/* The control token that is spelled so; -1: none. */
-static int32_t find_control(const gab_tokenizer *t, const char *name) {
+/* The special token that is spelled so; -1: none. */
+static int32_t find_named(const gab_chat *c, const char *name) {
     const size_t n = strlen(name);
-    for (size_t i = 0; i < t->specials.n; i++)
-        if (t->specials.items[i].n_byte == n && memcmp(t->specials.items[i].text, name, n) == 0)
-            return t->specials.items[i].id;
+    for (int k = 0; k < N_SPECIALS; k++) {
+        const gab_special_set *set = specials_of(c, k);
+        for (size_t i = 0; i < set->n; i++)
+            if (set->items[i].n_byte == n && memcmp(set->items[i].text, name, n) == 0) return set->items[i].id;
+    }
     return -1;
 }
 
 static void find_channels(gab_chat *c) {
-    c->begin = find_control(c->tokenizer, "<|start|>");
-    c->channel = find_control(c->tokenizer, "<|channel|>");
-    c->message = find_control(c->tokenizer, "<|message|>");
-    c->end = find_control(c->tokenizer, "<|end|>");
+    c->begin = find_named(c, "<|start|>");
+    c->channel = find_named(c, "<|channel|>");
+    c->message = find_named(c, "<|message|>");
+    c->end = find_named(c, "<|end|>");
     if (c->begin < 0 || c->message < 0 || c->end < 0) c->channel = -1;
+    for (int i = 0; i < N_THOUGHT; i++) {
+        c->opens[i] = find_named(c, thoughts[i][0]);
+        c->closes[i] = find_named(c, thoughts[i][1]);
+        if (c->opens[i] < 0 || c->closes[i] < 0) c->opens[i] = c->closes[i] = -1;
+    }
+}
+
+/* Whether it begins or ends a thought, of models without channels. */
+static bool is_thought_frame(const gab_chat *c, int32_t token, gab_chat_part *then) {
+    for (int i = 0; i < N_THOUGHT; i++) {
+        if (token < 0 || (token != c->opens[i] && token != c->closes[i])) continue;
+        *then = token == c->opens[i] ? GAB_CHAT_THOUGHT : GAB_CHAT_SAID;
+        return true;
+    }
+    return false;
+}
+
+void gab_chat_begin(const gab_chat *c, const int32_t *tokens, size_t n, gab_chat_place *place) {
+    *place = (gab_chat_place){.part = GAB_CHAT_SAID};
+    for (size_t i = n > THOUGHT_WITHIN ? n - THOUGHT_WITHIN : 0; i < n; i++)
+        (void)is_thought_frame(c, tokens[i], &place->part);
 }
 
 gab_chat_part gab_chat_follow(const gab_chat *c, int32_t token, gab_chat_place *p) {
-    if (c->channel < 0) return GAB_CHAT_SAID;
+    if (is_thought_frame(c, token, &p->part)) return GAB_CHAT_FRAME;
+    if (c->channel < 0) return p->part;
     if (token == c->channel || token == c->begin || token == c->end) {
         p->in_frame = token != c->end;
         p->channel[0] = 0;
@@ -97,23 +135,44 @@ gab_chat_part gab_chat_follow(const gab_chat *c, int32_t token, gab_chat_place *
     return GAB_CHAT_FRAME;
 }
 
-gab_status gab_chat_make(const char *source, size_t n, const char *name, const gab_tokenizer *tokenizer,
-                         const gab_log *log, gab_chat **chat) {
+/* The tokens that are found in normalized text, as they are spelled. */
+static bool make_raw(gab_chat *c) {
+    const gab_special_set *from = &c->tokenizer->normalized;
+    c->raw.items = calloc(from->n + 1, sizeof *c->raw.items);
+    if (!c->raw.items) return false;
+    for (size_t i = 0; i < from->n; i++) {
+        const gab_token *token = &c->tokenizer->tokens[from->items[i].id];
+        gab_special *to = &c->raw.items[c->raw.n];
+        *to = from->items[i];
+        to->text = token->piece;
+        to->n_byte = token->n_byte;
+        c->raw.n += to->n_byte > 0;
+    }
+    gab_special_set_sort(&c->raw);
+    c->raw.word = from->word;
+    return true;
+}
+
+gab_status gab_chat_make(const char *source, size_t n, const char *name, const char *variables,
+                         const gab_tokenizer *tokenizer, const gab_log *log, gab_chat **chat) {
     gab_chat *c = calloc(1, sizeof *c);
     if (!c) return gab_fail(log, GAB_ERROR_HOST_MEMORY, "%s: out of memory for the chat template", name);
     c->tokenizer = tokenizer;
     c->log = *log;
     c->plain = !source;
-    find_channels(c);
     if (c->plain) {
         source = PLAIN;
         n = sizeof PLAIN - 1;
     }
     gab_status status = gab_chat_template_create(source, n, name, log, &c->template);
-    c->markers[0] = find_markers(&tokenizer->specials, source, n);
-    c->markers[1] = find_markers(&tokenizer->normalized, source, n);
-    const bool made = c->markers[0] && c->markers[1] && spell(tokenizer, tokenizer->bos, &c->bos) &&
-                      spell(tokenizer, tokenizer->eos, &c->eos);
+    bool made = make_raw(c) && spell(tokenizer, tokenizer->bos, &c->bos) && spell(tokenizer, tokenizer->eos, &c->eos);
+    find_channels(c);
+    for (int i = 0; i < N_SPECIALS; i++) {
+        c->markers[i] = find_markers(specials_of(c, i), source, n);
+        made = made && c->markers[i];
+    }
+    if (variables) c->variables = strdup(variables);
+    made = made && (c->variables || !variables);
     if (status == GAB_OK && !made)
         status = gab_fail(log, GAB_ERROR_HOST_MEMORY, "%s: out of memory for the chat template", name);
     if (status != GAB_OK)
@@ -127,7 +186,9 @@ void gab_chat_destroy(gab_chat **chat) {
     gab_chat *c = chat ? *chat : NULL;
     if (!c) return;
     gab_chat_template_destroy(&c->template);
-    for (int i = 0; i < 2; i++) free(c->markers[i]);
+    for (int i = 0; i < N_SPECIALS; i++) free(c->markers[i]);
+    free(c->raw.items);
+    free(c->variables);
     free(c->bos);
     free(c->eos);
     free(c);
@@ -197,7 +258,7 @@ static void put_clean(buffer *b, const char *text, size_t n) {
 typedef struct finder {
     const gab_special_set *set;
     const bool *markers;
-    size_t at; /* of the next one */
+    size_t at, own; /* where the next one takes spaces from, and where it is spelled */
     const gab_special *found;
 } finder;
 
@@ -205,29 +266,31 @@ typedef struct finder {
  * template only where the model did not make the text itself. */
 static bool is_forbidden(const gab_chat *c, finder *f, const char *text, size_t n, size_t i, bool made) {
     size_t end;
-    if (f->at < i || !f->found) {
-        if (f->at >= n && !f->found) return false;
-        f->at = n;
+    if (f->own < i || !f->found) {
+        if (f->own >= n && !f->found) return false;
         f->found = gab_special_find(f->set, true, text, n, i, &f->at, &end);
-        if (!f->found) f->at = n;
+        f->own = f->found ? f->at : n;
+        while (f->found && memcmp(text + f->own, f->found->text, f->found->n_byte) != 0) f->own++; /* spaces */
     }
-    if (!f->found || f->at != i) return false;
+    if (!f->found || i < f->at) return false;
     return !f->found->always || c->tokenizer->tokens[f->found->id].end ||
            (!made && f->markers[f->found - f->set->items]);
 }
 
 static void put_content(const gab_chat *c, buffer *b, const char *content, bool made) {
     buffer clean = {0};
-    finder finders[2] = {{&c->tokenizer->specials, c->markers[0], 0, NULL},
-                         {&c->tokenizer->normalized, c->markers[1], 0, NULL}};
+    finder finders[N_SPECIALS];
+    for (int k = 0; k < N_SPECIALS; k++) finders[k] = (finder){specials_of(c, k), c->markers[k], 0, 0, NULL};
     put_text(&clean, "");
     put_clean(&clean, content, strlen(content));
     b->failed |= clean.failed;
     for (size_t i = 0, length; !clean.failed && i < clean.n; i += length) {
         gab_utf8_kind kind;
         length = gab_utf8_next(clean.text + i, clean.n - i, &kind);
-        const bool first = is_forbidden(c, &finders[0], clean.text, clean.n, i, made);
-        if (is_forbidden(c, &finders[1], clean.text, clean.n, i, made) || first) put_text(b, GAB_TEXT_GUARD);
+        bool forbidden = false;
+        for (int k = 0; k < N_SPECIALS; k++)
+            forbidden = is_forbidden(c, &finders[k], clean.text, clean.n, i, made) || forbidden;
+        if (forbidden) put_text(b, GAB_TEXT_GUARD);
         put_character(b, clean.text + i, length);
     }
     free(clean.text);
@@ -243,6 +306,20 @@ static void put_messages(const gab_chat *c, buffer *b, const gab_chat_message *m
         put_text(b, "\"}");
     }
     put_text(b, "]");
+}
+
+/* The token that begins all texts, where the tokenizer has one and the template has not written it. */
+static gab_status put_start(const gab_chat *c, int32_t **tokens, size_t *n_token) {
+    const gab_tokenizer *t = c->tokenizer;
+    if (c->plain || t->n_prefix != 1 || t->prefix[0] != t->bos) return GAB_OK;
+    if (*n_token > 0 && (*tokens)[0] == t->bos) return GAB_OK;
+    int32_t *longer = realloc(*tokens, (*n_token + 1) * sizeof *longer);
+    if (!longer) return gab_fail(&c->log, GAB_ERROR_HOST_MEMORY, "out of host memory for a conversation");
+    memmove(longer + 1, longer, *n_token * sizeof *longer);
+    longer[0] = t->bos;
+    *tokens = longer;
+    ++*n_token;
+    return GAB_OK;
 }
 
 gab_status gab_chat_render(const gab_chat *c, const gab_chat_message *messages, size_t n_message, bool answer,
@@ -261,12 +338,24 @@ gab_status gab_chat_render(const gab_chat *c, const gab_chat_message *messages, 
     if (json.failed) {
         status = gab_fail(&c->log, GAB_ERROR_HOST_MEMORY, "out of host memory for a conversation");
     } else {
-        const gab_chat_input input = {
-            .messages = json.text, .bos_token = c->bos, .eos_token = c->eos, .add_generation_prompt = answer};
+        const gab_chat_input input = {.messages = json.text,
+                                      .bos_token = c->bos,
+                                      .eos_token = c->eos,
+                                      .variables = c->variables,
+                                      .add_generation_prompt = answer};
         status = gab_chat_template_render(c->template, &input, &c->log, &text, &n);
     }
     free(json.text);
-    if (status == GAB_OK) status = gab_tokenizer_encode_guarded(c->tokenizer, text, n, c->plain, tokens, n_token);
+    int32_t *made = NULL;
+    size_t n_made = 0;
+    if (status == GAB_OK) status = gab_tokenizer_encode_guarded(c->tokenizer, text, n, c->plain, &made, &n_made);
+    if (status == GAB_OK) status = put_start(c, &made, &n_made);
     free(text);
-    return status;
+    if (status != GAB_OK) {
+        free(made);
+        return status;
+    }
+    *tokens = made;
+    *n_token = n_made;
+    return GAB_OK;
 }

@@ -9,9 +9,9 @@
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
 
-/* source: a chat template of n bytes in the file `name`; NULL: it has none, and a plain format is used. The tokenizer
- * must live as long. Fails as gab_chat_template_create. */
-gab_status gab_chat_make(const char *source, size_t n, const char *name, const gab_tokenizer *tokenizer,
-                         const gab_log *log, gab_chat **chat);
+/* source: a chat template of n bytes in the file `name`; NULL: it has none, and a plain format is used. variables: as
+ * of gab_chat_create. The tokenizer must live as long. Fails as gab_chat_template_create. */
+gab_status gab_chat_make(const char *source, size_t n, const char *name, const char *variables,
+                         const gab_tokenizer *tokenizer, const gab_log *log, gab_chat **chat);
 
 #endif

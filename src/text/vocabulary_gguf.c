@@ -225,10 +225,37 @@ static void escape_spaces(gab_vocabulary *v, const gab_gguf *gguf, bool prefix) 
     v->normalizer[v->n_normalizer++] = (gab_normalize_step){GAB_NORMALIZE_REPLACE, {" ", 1}, escaped};
 }
 
+/* What files from before May 2024, which do not name it, were trained with. */
+static const char *family_of_old(const gab_vocabulary *v, const gab_gguf *gguf) {
+    static const struct {
+        const char *architecture;
+        uint32_t n_token; /* at least */
+        const char *family;
+    } known[] = {{"gpt2", 0, "gpt-2"},
+                 {"gptneox", 0, "olmo"},
+                 {"qwen2", 0, "qwen2"},
+                 {"llama", 128000, "llama-bpe"},
+                 {"starcoder2", 0, "starcoder"}};
+    gab_gguf_string architecture = {"", 0};
+    gab_gguf_get_string(gguf, "general.architecture", &architecture);
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (strcmp(architecture.text, known[i].architecture) == 0 && v->n_token >= known[i].n_token)
+            return known[i].family;
+    gab_log_print(
+        v->log, GAB_LOG_WARNING,
+        "%s: tokenizer.ggml.pre is missing: text is cut as for GPT-2, which may be wrong for this model; take "
+        "a file from after May 2024",
+        v->file);
+    return "default";
+}
+
 static gab_status read_family(gab_vocabulary *v, const gab_gguf *gguf, bool *add_bos) {
-    gab_gguf_string pre = {"default", 7};
+    gab_gguf_string pre = {NULL, 0};
     const gab_family *family = NULL;
-    if (has_key(gguf, "tokenizer.ggml.pre")) GAB_TRY(gab_gguf_require_string(gguf, "tokenizer.ggml.pre", v->log, &pre));
+    if (has_key(gguf, "tokenizer.ggml.pre"))
+        GAB_TRY(gab_gguf_require_string(gguf, "tokenizer.ggml.pre", v->log, &pre));
+    else
+        pre.text = family_of_old(v, gguf);
     GAB_TRY(gab_family_find(pre.text, v->file, v->log, &family));
     for (; v->n_split < GAB_FAMILY_STEP_MAX && family->steps[v->n_split].pattern; v->n_split++)
         v->splits[v->n_split] = family->steps[v->n_split];
