@@ -78,7 +78,7 @@ static void run(bench *b, uint32_t parity, const span *spans, uint32_t n_span, f
     }
     const gab_plan_shape shape = gab_plan_shape_for(&b->plans, m->n_row, n_span, depth, true);
     CHECK_OK(gab_plan_get(&b->plans, &shape, &plan));
-    CHECK_OK(gab_plan_submit(&b->plans, plan, parity, &value));
+    CHECK_OK(gab_plan_submit(&b->plans, plan, parity, NULL, &value));
     CHECK_OK(gab_plan_wait(&b->plans, plan, parity, value));
     const float *rows = gab_plan_logits(&b->plans, &stride);
     for (uint32_t i = 0; i < n_span; i++)

@@ -343,6 +343,42 @@ GAB_TEST(cancelling_drops_the_queued_step) {
     gab_test_each_engine_device(cancel);
 }
 
+/* A prompt of many submits: cancelling is seen between two of them, and the next turn computes what was not. */
+static void break_off(const char *device) {
+    enum { LONG = 250 };
+    int32_t prompt[LONG];
+    gab_engine_options options = gab_test_engine_options(device, gab_test_small_model());
+    options.submit_budget_ms = 1;
+    gab_engine *engine = gab_test_engine_with(&options);
+    const gab_session_options session_options = gab_test_session_options(1, 5);
+    gab_test_tokens(30, VOCAB - 1, prompt, LONG);
+    const gab_test_text expected = gab_test_alone(engine, &session_options, prompt, LONG, 10);
+    hook(engine, false);
+    gab_session *session = gab_test_session(engine, 1, 5);
+    arm(NULL, 0);
+    CHECK_OK(gab_session_feed(session, prompt, LONG, 0));
+    CHECK(gab_test_take(session).n == 0);
+    const unsigned n_submit = hooks.n_submit;
+    printf("%u submits\n", n_submit);
+    gab_session_destroy(&session);
+    end_at = 1;
+    session = cancelled = gab_test_session(engine, 1, 5);
+    arm(cancel_session, 0);
+    gab_test_text text = gab_test_turn(session, prompt, LONG, 10);
+    CHECK(text.n == 0 && text.stop == GAB_STOP_CANCELLED);
+    if (n_submit > 4) CHECK(hooks.n_submit < n_submit && hooks.n_submit <= 4 && session->n_computed == 0);
+    check_settles(engine, session);
+    arm(NULL, 0);
+    text = gab_test_turn(session, NULL, 0, 10);
+    gab_test_same_text(&text, &expected, "after a prompt that was broken off");
+    gab_session_destroy(&session);
+    CHECK(pages_in_use(engine) == 0);
+    gab_engine_destroy(&engine);
+}
+GAB_TEST(cancelling_breaks_a_prompt_off) {
+    gab_test_each_engine_device(break_off);
+}
+
 /* Another session's tokens go on where one ends. */
 static void one_of_two(const char *device) {
     int32_t tokens[20];

@@ -296,10 +296,20 @@ gab_step *gab_plan_mailbox(gab_plans *plans, uint32_t parity, uint32_t **page_ta
     return step;
 }
 
-gab_status gab_plan_submit(gab_plans *plans, gab_plan *plan, uint32_t parity, uint64_t *value) {
+gab_status gab_plan_submit(gab_plans *plans, gab_plan *plan, uint32_t parity, const gab_plan_stop *stop,
+                           uint64_t *value) {
     const gab_command_list *list = &plan->lists[parity];
+    uint64_t before = 0; /* the submit but one that was last */
     for (uint32_t first = 0, n; first < list->n_primary; first += n) {
         double ms = 0;
+        if (stop && first > 0) {
+            if (before > 0) GAB_TRY(gab_wait(plans->vk, before));
+            before = *value;
+            if (stop->wanted(stop->user)) {
+                GAB_TRY(gab_wait(plans->vk, *value));
+                return GAB_ERROR_CANCELLED;
+            }
+        }
         for (n = 0; first + n < list->n_primary; n++) {
             double next = list->ms[first + n] > 0 ? list->ms[first + n] : list->cost[first + n] / plans->cost_per_ms;
             if (n > 0 && ms + next > plans->submit_budget_ms) break;
@@ -345,7 +355,7 @@ gab_status gab_plan_prepare(gab_plans *plans, const gab_plan_shape *shape) {
         uint32_t *tables;
         gab_step *step = gab_plan_mailbox(plans, parity, &tables);
         step->n_row = step->n_out = step->n_work = 0;
-        GAB_TRY(gab_plan_submit(plans, plan, parity, &value));
+        GAB_TRY(gab_plan_submit(plans, plan, parity, NULL, &value));
         GAB_TRY(gab_wait(plans->vk, value));
     }
     return GAB_OK;

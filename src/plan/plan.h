@@ -140,8 +140,17 @@ void gab_plans_forget(gab_plans *plans);
 /* Where the host writes a step: a gab_step in mapped memory, and the page tables behind it. */
 gab_step *gab_plan_mailbox(gab_plans *plans, uint32_t parity, uint32_t **page_tables);
 
-/* Submits all of a plan in as few submits as the time budget allows; value: the timeline's at the end. */
-gab_status gab_plan_submit(gab_plans *plans, gab_plan *plan, uint32_t parity, uint64_t *value);
+/* Asked between the submits of a plan, while two of them are queued. */
+typedef struct gab_plan_stop {
+    bool (*wanted)(void *user);
+    void *user;
+} gab_plan_stop;
+
+/* Submits all of a plan in as few submits as the time budget allows; value: the timeline's at the end. With stop (else
+ * NULL) it waits, so that no more than two are queued, and returns CANCELLED, without a word, when stopping is wanted:
+ * nothing of the plan is on the device then, and what it has written is worth nothing. */
+gab_status gab_plan_submit(gab_plans *plans, gab_plan *plan, uint32_t parity, const gab_plan_stop *stop,
+                           uint64_t *value);
 
 /* Waits, and measures now and then. */
 gab_status gab_plan_wait(gab_plans *plans, gab_plan *plan, uint32_t parity, uint64_t value);

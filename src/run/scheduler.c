@@ -27,13 +27,28 @@ typedef struct flight {
 
 /* ---- running a step; without the lock ---- */
 
-static gab_status submit(gab_engine *e, gab_batch *b, uint32_t parity) {
-    gab_batch_fill(e, b, parity);
-    return gab_plan_submit(&e->plans, b->plan, parity, &b->value);
+/* A step that is going on. */
+typedef struct going_on {
+    gab_engine *engine;
+    const gab_batch *batch;
+} going_on;
+
+/* Whether nobody waits for it any more. */
+static bool is_unwanted(void *user) {
+    const going_on *r = user;
+    bool wanted = false;
+    pthread_mutex_lock(&r->engine->lock);
+    for (uint32_t i = 0; i < r->batch->n_part && !wanted; i++) {
+        const gab_batch_part *part = &r->batch->parts[i];
+        wanted = part->turn == part->session->turn && !part->session->cancelled;
+    }
+    wanted = wanted && !r->engine->quit;
+    pthread_mutex_unlock(&r->engine->lock);
+    return !wanted;
 }
 
 /* The logits of one part: its rows in one step, then the head on GAB_OUT_MAX output rows at a time. */
-static gab_status run_logits(gab_engine *e, gab_batch *b, uint32_t parity) {
+static gab_status run_logits(gab_engine *e, gab_batch *b, uint32_t parity, const gab_plan_stop *stop) {
     const gab_session *s = b->parts[0].session;
     const uint32_t n_vocab = e->info.n_vocab;
     for (uint32_t r = 0; r < b->n_row; r += GAB_OUT_MAX) {
@@ -44,7 +59,7 @@ static gab_status run_logits(gab_engine *e, gab_batch *b, uint32_t parity) {
         for (uint32_t i = 0; i < b->n_out; i++) m->outs[i] = (gab_step_out){.row = r + i, .slot = s->slot};
         const gab_plan_shape shape = gab_plan_shape_for(&e->plans, r == 0 ? b->n_row : 0, b->n_out, b->depth, true);
         GAB_TRY(gab_plan_get(&e->plans, &shape, &b->plan));
-        GAB_TRY(gab_plan_submit(&e->plans, b->plan, parity, &b->value));
+        GAB_TRY(gab_plan_submit(&e->plans, b->plan, parity, stop, &b->value));
         GAB_TRY(gab_plan_wait(&e->plans, b->plan, parity, b->value));
         const float *logits = gab_plan_logits(&e->plans, &stride);
         for (uint32_t i = 0; i < b->n_out; i++) {
@@ -57,12 +72,22 @@ static gab_status run_logits(gab_engine *e, gab_batch *b, uint32_t parity) {
     return GAB_OK;
 }
 
-/* A step while none is queued or running: all of one of logits, else only its start. */
+/* A step while none is queued or running: all of one of logits, else all but the last of its submits. CANCELLED: nobody
+ * waits for it any more, and nothing of it is left on the device. */
 static gab_status start(gab_engine *e, gab_batch *b, uint32_t parity) {
-    if (b->logits) return run_logits(e, b, parity);
+    going_on r = {e, b};
+    const gab_plan_stop stop = {is_unwanted, &r};
+    if (b->logits) return run_logits(e, b, parity, &stop);
     const gab_plan_shape shape = gab_plan_shape_for(&e->plans, b->n_row, b->n_out, b->depth, false);
     GAB_TRY(gab_plan_get(&e->plans, &shape, &b->plan));
-    return submit(e, b, parity);
+    gab_batch_fill(e, b, parity);
+    return gab_plan_submit(&e->plans, b->plan, parity, &stop, &b->value);
+}
+
+/* One behind another, whole: the first is not to wait for it. */
+static gab_status queue(gab_engine *e, gab_batch *b, uint32_t parity) {
+    gab_batch_fill(e, b, parity);
+    return gab_plan_submit(&e->plans, b->plan, parity, NULL, &b->value);
 }
 
 /* ---- after a step; under the lock ---- */
@@ -122,6 +147,19 @@ static void finish_part(gab_engine *e, const gab_batch_part *part, const uint32_
     } else { /* dropped, with the page that it may have needed */
         gab_session_release_pages(s, (s->n_computed + s->n_ahead + GAB_PAGE - 1) / GAB_PAGE);
     }
+    if (s->n_step == 0) pthread_cond_broadcast(&s->changed);
+}
+
+/* Of a step that was broken off: nothing is computed. */
+static void drop_part(const gab_batch_part *part) {
+    gab_session *s = part->session;
+    s->n_step--;
+    if (part->turn == s->turn) {
+        s->n_ahead -= part->n_row;
+        s->n_draw -= part->draws;
+        if (s->state == GAB_SESSION_RUNNING && s->cancelled) gab_session_end(s, GAB_STOP_CANCELLED, -1);
+    }
+    gab_session_release_pages(s, (s->n_computed + s->n_ahead + GAB_PAGE - 1) / GAB_PAGE);
     if (s->n_step == 0) pthread_cond_broadcast(&s->changed);
 }
 
@@ -199,13 +237,18 @@ static gab_status advance(gab_engine *e, flight *f) {
         pthread_mutex_unlock(&e->lock);
         status = start(e, b, f->first);
         pthread_mutex_lock(&e->lock);
+        if (status == GAB_ERROR_CANCELLED) {
+            for (uint32_t i = 0; i < b->n_part; i++) drop_part(&b->parts[i]);
+            f->n = 0;
+            return GAB_OK;
+        }
         GAB_TRY(status);
     }
     gab_batch *running = &f->batches[f->first], *next = &f->batches[f->first ^ 1];
     const bool ahead = f->n == 1 && !running->logits && !e->options.no_pipeline && gab_batch_form_ahead(e, next);
     f->n += ahead;
     pthread_mutex_unlock(&e->lock);
-    if (ahead) status = submit(e, next, f->first ^ 1);
+    if (ahead) status = queue(e, next, f->first ^ 1);
     if (status == GAB_OK && !running->logits)
         status = gab_plan_wait(&e->plans, running->plan, f->first, running->value);
     pthread_mutex_lock(&e->lock);
