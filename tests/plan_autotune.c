@@ -14,6 +14,7 @@ enum { VARIANT_MAX = 64 };
 static struct {
     gab_tune_verdict verdicts[VARIANT_MAX];
     double ms[VARIANT_MAX], again_ms[VARIANT_MAX]; /* again_ms: in a duel; 0: the same */
+    double many_ms[VARIANT_MAX];                   /* of many columns; 0: the same */
     gab_status prepare;
     unsigned n_prove, n_time, n_duel;
 } device;
@@ -42,12 +43,14 @@ static gab_status fake_time(gab_vk *vk, const gab_kernel_set *set, gab_timing_gr
                             double *ms) {
     (void)vk, (void)best_ms;
     device.n_time++;
-    *ms = device.ms[index_of(set, &ground->workload)];
+    const uint32_t i = index_of(set, &ground->workload);
+    *ms = ground->workload.operation >= GAB_OP_MATMUL && device.many_ms[i] > 0 ? device.many_ms[i] : device.ms[i];
     return GAB_OK;
 }
 
 static double again_ms(const gab_kernel_set *set, const gab_workload *w) {
     const uint32_t i = index_of(set, w);
+    if (w->operation >= GAB_OP_MATMUL && device.many_ms[i] > 0) return device.many_ms[i];
     return device.again_ms[i] > 0 ? device.again_ms[i] : device.ms[i];
 }
 
@@ -305,6 +308,40 @@ GAB_TEST(few_columns_follow_many) {
         CHECK(again ? n_timed > 1 && n_untimed == 0 : n_timed == 0 && n_untimed == 1);
         free(report.results);
     }
+    gab_test_vk_close(&vk);
+}
+
+/* Many columns that take as long as one after the other: then stand-ins and a family that was far slower are tried. */
+GAB_TEST(disappointing_products_try_all) {
+    gab_kernel_set set;
+    gab_vk *vk = open_default(&set);
+    gab_workload both[] = {matvec, matvec};
+    both[1].operation = GAB_OP_MATMUL + GAB_DTYPE_Q8_0;
+    vk->info.kind = GAB_DEVICE_CPU;
+    uint32_t n;
+    const gab_variant *one = gab_variants(both[0].operation, &n);
+    const bool lane = one[set.choice[both[0].operation]].lane;
+    for (uint32_t i = 0; i < n; i++)
+        if (one[i].lane != lane) device.ms[i] = 10;
+    const gab_variant *many = gab_variants(both[1].operation, &n);
+    uint32_t other = n;
+    for (uint32_t i = 0; i < n; i++) {
+        device.many_ms[i] = 130; /* as 128 of one column */
+        if (many[i].lane != lane && other == n && gab_variant_usable(vk, &many[i], false)) other = i;
+    }
+    CHECK(other < n);
+    device.many_ms[other] = 20;
+    const gab_tune_options options = options_default();
+    gab_tune_report report = {0};
+    CHECK_OK(gab_autotune(vk, &options, both, 2, &set, &report));
+    CHECK(set.choice[both[1].operation] == other);
+    unsigned n_stand_in = 0;
+    for (size_t i = 0; i < report.n; i++)
+        for (uint32_t k = 0; k < n; k++)
+            n_stand_in += many[k].stand_in && strncmp(report.results[i].operation, "matmul", 6) == 0 &&
+                          strcmp(report.results[i].variant, many[k].name) == 0 && report.results[i].ms > 0;
+    CHECK(n_stand_in == 1);
+    free(report.results);
     gab_test_vk_close(&vk);
 }
 

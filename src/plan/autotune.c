@@ -19,6 +19,10 @@ static const double hopeless_family = 3, hopeless_family_cpu = 1.5;
 /* A variant must be this much faster than one before it: between equals the table's order decides, not noise. */
 static const double worthwhile = 0.97;
 
+/* A product of many columns that does not compute this much faster than one of one column has gone wrong with the
+ * driver (addresses on old versions of lavapipe): then all that there is is tried. */
+static const double gain_of_many = 1.5;
+
 /* The runner-up is timed again, beside the fastest, when it was no slower than this; a processor's speed swings more.
  */
 static const double close_enough = 2, close_enough_cpu = 4;
@@ -41,13 +45,14 @@ typedef struct tuner {
     uint64_t start_ns, proving_ns; /* proving_ns: when all that can be is compiled ahead, which the budget is not for */
     double budget_ms;
     bool measuring;
-    bool lazy;                          /* prove what is fast alone: CPU drivers take long to compile */
-    bool measured[GAB_OP_COUNT];        /* an operation's choice is of this run's times */
-    bool family_hopeless;               /* the one that the rule did not choose */
-    const char *stage;                  /* of the progress */
-    uint32_t n_candidate, n_done;       /* to be measured */
-    uint32_t n_measured, n_out_of_time; /* operations */
-    uint32_t n_left;                    /* of the latter those that the cache does not get */
+    bool lazy;                           /* prove what is fast alone: CPU drivers take long to compile */
+    bool measured[GAB_OP_COUNT];         /* an operation's choice is of this run's times */
+    bool family_hopeless;                /* the one that the rule did not choose */
+    double one_gflop_s[GAB_DTYPE_COUNT]; /* of products of one column, as measured */
+    const char *stage;                   /* of the progress */
+    uint32_t n_candidate, n_done;        /* to be measured */
+    uint32_t n_measured, n_out_of_time;  /* operations */
+    uint32_t n_left;                     /* of the latter those that the cache does not get */
 } tuner;
 
 /* One operation being tuned. */
@@ -60,9 +65,10 @@ typedef struct contest {
     size_t first_result;              /* in the report, in the same order */
     gab_timing_ground ground;
     bool prepared, no_memory;
-    bool begun_late; /* with less than half of the budget */
-    double best_ms;  /* 0: none is timed */
-    int best;        /* in order; -1: none is right */
+    bool begun_late;      /* with less than half of the budget */
+    bool family_hopeless; /* here, of a disappointing operation */
+    double best_ms;       /* 0: none is timed */
+    int best;             /* in order; -1: none is right */
 } contest;
 
 const char *gab_tune_verdict_text(gab_tune_verdict verdict) {
@@ -176,14 +182,24 @@ static gab_status take_time(tuner *t, contest *c, uint32_t i) {
     gab_timing_shape(t->vk, &c->ground, r->shape, sizeof r->shape);
     r->gb_s = gab_timing_bytes(&c->ground) / r->ms * 1e-6;
     r->gflop_s = gab_timing_operations(t->vk, &c->ground) / r->ms * 1e-6;
-    if (of_other_family(c, i) && t->n_measured == 0 && c->best_ms > 0 &&
-        r->ms > (t->lazy ? hopeless_family_cpu : hopeless_family) * c->best_ms)
-        t->family_hopeless = true;
+    const bool far_slower = c->best_ms > 0 && r->ms > (t->lazy ? hopeless_family_cpu : hopeless_family) * c->best_ms;
+    if (of_other_family(c, i) && far_slower) c->family_hopeless = true;
+    if (of_other_family(c, i) && far_slower && t->n_measured == 0) t->family_hopeless = true;
     return GAB_OK;
+}
+
+/* Whether the best so far is no better than as many products of one column. */
+static bool is_disappointing(const tuner *t, const contest *c) {
+    const gab_operation o = c->workload->operation;
+    if (c->best < 0 || !(c->best_ms > 0) || o < GAB_OP_MATMUL_SMALL || gab_workload_is_attention(c->workload))
+        return false;
+    const gab_tune_result *best = &t->report->results[c->first_result + (size_t)c->best];
+    return best->gflop_s < gain_of_many * t->one_gflop_s[gab_workload_type(c->workload)];
 }
 
 /* Why a candidate is not even tried once another is right; NULL: it is. */
 static const char *reason_against(const tuner *t, const contest *c, uint32_t i) {
+    if (is_disappointing(t, c)) return c->family_hopeless && of_other_family(c, i) ? hopeless : NULL;
     if (c->variants[c->order[i]].stand_in) return unneeded;
     if (t->family_hopeless && of_other_family(c, i)) return hopeless;
     return follows_more(t, c->workload->operation) ? slow_for_more : NULL;
@@ -321,6 +337,8 @@ static gab_status measure(tuner *t, contest *c) {
     t->set->choice[c->workload->operation] = (uint8_t)c->order[c->best];
     t->n_measured++;
     t->measured[c->workload->operation] = true;
+    if (c->workload->operation < GAB_OP_MATMUL_SMALL)
+        t->one_gflop_s[gab_workload_type(c->workload)] = result_of(t, c, (uint32_t)c->best)->gflop_s;
     bool cut = false;
     for (uint32_t i = 0; i < c->n; i++) cut = cut || strcmp(result_of(t, c, i)->reason, late) == 0;
     t->n_out_of_time += cut;
