@@ -244,4 +244,26 @@ GAB_TEST(wrong_kernels_give_no_figures) {
     cli_result_free(&result);
 }
 
+/* What is wrong is said before anything is measured. */
+GAB_TEST(wrong_calls_measure_nothing) {
+    static const struct {
+        const char *options[6], *said;
+    } rows[] = {{{"-m", "/nonexistent.gguf"}, "cannot open /nonexistent.gguf"},
+                {{"-m", "synth:foo"}, "known preset"},
+                {{"--json", "/nonexistent/x.json"}, "cannot write /nonexistent/x.json"},
+                {{"--html", "/nonexistent/x.html"}, "cannot write /nonexistent/x.html"},
+                {{"--markdown", "--csv"}, "one alone can go to standard output"},
+                {{"--json", "-", "--html", "-"}, "one alone can go to standard output"},
+                {{"--devices", "0,,1"}, "a name in '0,,1' is empty"},
+                {{"-d", "0", "--devices", "0"}, "not several"}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const char *const *o = rows[i].options;
+        cli_result result = CLI("bench", o[0], o[1], o[2], o[3]);
+        CHECK(result.exit_status == 1 || result.exit_status == 2);
+        CHECK_SAYS(result.err, rows[i].said);
+        CHECK(result.out[0] == 0);
+        cli_result_free(&result);
+    }
+}
+
 GAB_TEST_MAIN()

@@ -8,6 +8,8 @@
 #include <ftw.h>
 #include <poll.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <termios.h>
 #include <time.h>
 
 #include "folder_build.h"
@@ -404,7 +406,7 @@ static void start_terminal(terminal *t, const char *const *arguments) {
     for (fd = 3; fd < 64; fd++) close(fd);
     signal(SIGINT, SIG_DFL);
     setenv("TERM", "xterm", 1);
-    setenv("XDG_STATE_HOME", t->state, 1);
+    setenv("XDG_STATE_HOME", getenv("GABBRO_TEST_STATE") ? getenv("GABBRO_TEST_STATE") : t->state, 1);
     setenv("HOME", t->state, 1);
     execv(argv[0], argv);
     _exit(127);
@@ -529,6 +531,61 @@ GAB_TEST(lines_are_edited_and_remembered) {
     wait_for(&t, "> ");
     type(&t, "/quit\r");
     end_terminal(&t);
+}
+
+/* Whoever ends it gets a terminal back that shows what is typed. */
+GAB_TEST(signal_gives_the_terminal_back) {
+    static terminal t;
+    struct termios settings;
+    int status;
+    if (!GAB_TEST_LIBEDIT) SKIP("built without libedit");
+    cli_need_device();
+    start_terminal(&t, (const char *const[]){"chat", "-m", make_model(TEMPLATE, -1), NULL});
+    const int held = open(ptsname(t.master), O_RDWR | O_NOCTTY); /* the settings outlive the program */
+    CHECK(held >= 0);
+    wait_for(&t, "> ");
+    type(&t, "ab");
+    wait_for(&t, "ab");
+    CHECK(tcgetattr(held, &settings) == 0 && !(settings.c_lflag & ECHO));
+    CHECK(kill(t.pid, SIGTERM) == 0 && waitpid(t.pid, &status, 0) == t.pid);
+    CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM);
+    CHECK(tcgetattr(held, &settings) == 0 && settings.c_lflag & ECHO && settings.c_lflag & ICANON);
+    close(held);
+    close(t.master);
+    CHECK(nftw(t.state, remove_one, 8, FTW_DEPTH | FTW_PHYS) == 0);
+}
+
+/* Two conversations at once: neither forgets what was typed in the other. */
+GAB_TEST(histories_are_put_together) {
+    static terminal a, b;
+    char history[128], first[64];
+    size_t n;
+    if (!GAB_TEST_LIBEDIT) SKIP("built without libedit");
+    cli_need_device();
+    const char *model = make_model(TEMPLATE, -1);
+    start_terminal(&a, (const char *const[]){"chat", "-m", model, "-n", "2", NULL});
+    wait_for(&a, "> ");
+    memcpy(first, a.state, sizeof first);
+    setenv("GABBRO_TEST_STATE", first, 1);
+    start_terminal(&b, (const char *const[]){"chat", "-m", model, "-n", "2", NULL});
+    unsetenv("GABBRO_TEST_STATE");
+    wait_for(&b, "> ");
+    for (int i = 0; i < 3; i++) {
+        terminal *t = i == 1 ? &b : &a;
+        type(t, i == 0 ? "one\r" : i == 1 ? "two\r" : "three\r");
+        wait_for(t, "tokens/s");
+        wait_for(t, "> ");
+    }
+    snprintf(history, sizeof history, "%s/gabbro/chat_history", first);
+    char *text = gab_test_file_read(history, &n);
+    CHECK_SAYS(text, "one");
+    CHECK_SAYS(text, "two");
+    CHECK_SAYS(text, "three");
+    free(text);
+    type(&b, "/quit\r");
+    end_terminal(&b);
+    type(&a, "/quit\r");
+    end_terminal(&a);
 }
 
 GAB_TEST_MAIN()

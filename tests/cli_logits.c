@@ -80,13 +80,27 @@ GAB_TEST(chunks_agree) {
     cli_result_free(&single);
 }
 
+/* What is there stays until the new one is complete. */
 GAB_TEST(incomplete_file_is_removed) {
     cli_need_device();
     const char *path = cli_temporary();
+    char part[512];
+    size_t n;
+    gab_test_file_write(path, "precious", 8);
     cli_result result = CLI("logits", "-c", "8", "--tokens", "1,2,3,4,5,6,7,8,9,10", "-o", path);
     CHECK_EXIT(result, 1);
     CHECK_SAYS(result.err, "gabbro: error: ");
-    CHECK(access(path, F_OK) != 0);
+    char *kept = gab_test_file_read(path, &n);
+    CHECK(n == 8 && memcmp(kept, "precious", 8) == 0);
+    free(kept);
+    snprintf(part, sizeof part, "%s.part", path);
+    CHECK(access(part, F_OK) != 0);
+    cli_result_free(&result);
+    result = CLI("logits", "--tokens", "1,2,3", "-o", path);
+    CHECK_EXIT(result, 0);
+    kept = gab_test_file_read(path, &n);
+    CHECK(n == 3 * 4096 * sizeof(float) && access(part, F_OK) != 0);
+    free(kept);
     cli_result_free(&result);
 }
 

@@ -4,7 +4,7 @@
 #include "test.h"
 
 #include "gabbro.h"
-#include "text/utf8.h"
+#include "base/utf8.h"
 
 enum { TEXT_MAX = 4096 };
 

@@ -38,9 +38,7 @@ const char *gab_version(void) {
     return VERSION(GAB_VERSION_MAJOR, GAB_VERSION_MINOR, GAB_VERSION_PATCH);
 }
 
-/* Messages may quote files and servers: what would command a terminal (C0 but tab and line end, DEL, C1 as UTF-8)
- * becomes '?'. */
-static void tame(char *text) {
+void gab_text_tame(char *text) {
     char *to = text;
     for (const unsigned char *c = (const unsigned char *)text; *c; c++) {
         const bool c1 = c[0] == 0xC2 && c[1] >= 0x80 && c[1] < 0xA0;
@@ -52,7 +50,7 @@ static void tame(char *text) {
 
 static void write_message(char message[GAB_MESSAGE_MAX], const char *format, va_list args) {
     vsnprintf(message, GAB_MESSAGE_MAX, format, args);
-    tame(message);
+    gab_text_tame(message);
 }
 
 void gab_error_set(const char *message) {

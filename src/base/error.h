@@ -31,6 +31,10 @@ gab_status gab_fail(const gab_log *log, gab_status status, const char *format, .
 #endif
 void gab_log_print(const gab_log *log, gab_log_level level, const char *format, ...) GAB_PRINTF(3, 4);
 
+/* Messages may quote files and servers: what would command a terminal (C0 but tab and line end, DEL, C1 as UTF-8)
+ * becomes '?'. gab_fail and gab_log_print have done so. */
+void gab_text_tame(char *text);
+
 /* Sets this thread's gab_last_error() without logging: for an error that another thread has already logged. */
 void gab_error_set(const char *message);
 

@@ -215,10 +215,11 @@ static bool make_folder(const char *path, mode_t mode) {
 static bool user_folder(const char *variable, const char *standard, mode_t mode, char *path, size_t size) {
     const char *xdg = getenv(variable), *home = getenv("HOME");
     const bool named = xdg && xdg[0] == '/';
+    errno = ENOENT;
     if (!named && !(home && home[0] == '/')) return false;
     int n = snprintf(path, size, "%s%s/gabbro", named ? xdg : home, named ? "" : standard);
     if (n < 0 || (size_t)n >= size) return false;
-    for (char *slash = path + strlen(named ? xdg : home); slash; slash = strchr(slash + 1, '/')) {
+    for (char *slash = strchr(path + (named ? 1 : strlen(home)), '/'); slash; slash = strchr(slash + 1, '/')) {
         *slash = 0;
         bool made = make_folder(path, mode);
         *slash = '/';

@@ -59,8 +59,8 @@ bool gab_hub_revision_is_safe(const char *revision) {
 
 bool gab_hub_path_is_safe(const char *path) {
     if (!path[0] || strlen(path) >= GAB_HUB_NAME_MAX) return false;
-    for (const char *c = path; *c; c++)
-        if ((unsigned char)*c < 0x20 || *c == 0x7f || *c == '\\') return false;
+    for (const unsigned char *c = (const unsigned char *)path; *c; c++)
+        if (*c < 0x20 || *c == 0x7f || *c == '\\' || (c[0] == 0xC2 && c[1] < 0xA0)) return false; /* C1, as UTF-8 */
     for (const char *part = path;;) {
         size_t n = strcspn(part, "/");
         if (n == 0 || (n == 1 && part[0] == '.') || (n == 2 && part[0] == '.' && part[1] == '.')) return false;

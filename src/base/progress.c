@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "base/time.h"
@@ -29,15 +30,24 @@ void gab_progress_free(gab_progress *progress) {
     pthread_mutex_destroy(&progress->mutex);
 }
 
+/* Of the terminal; at least 2. */
+static int columns_of(FILE *out) {
+    struct winsize size;
+    if (ioctl(fileno(out), TIOCGWINSZ, &size) != 0 || size.ws_col == 0) return 80;
+    return size.ws_col < 2 ? 2 : size.ws_col;
+}
+
 static void draw(gab_progress *progress, const char *detail, uint64_t done, uint64_t total) {
     char bar[BAR_WIDTH + 1];
     double part = (double)done / (double)total;
     int width = detail ? BAR_WIDTH_WITH_DETAIL : BAR_WIDTH, filled = (int)(part * width);
     for (int i = 0; i < width; i++) bar[i] = i < filled ? '#' : '.';
     bar[width] = 0;
-    fprintf(progress->out, "\r%.*s [%s] %3d%%", detail ? 22 : 40, progress->stage, bar, (int)(part * 100));
-    if (detail) fprintf(progress->out, " %.38s", detail);
-    fputs("\033[K", progress->out);
+    char line[256];
+    const int n_column = columns_of(progress->out);
+    int n = snprintf(line, sizeof line, "%.*s [%s] %3d%%", detail ? 22 : 44, progress->stage, bar, (int)(part * 100));
+    if (detail && n + 1 + (int)strlen(detail) < n_column) snprintf(line + n, sizeof line - (size_t)n, " %.38s", detail);
+    fprintf(progress->out, "\r%.*s\033[K", n_column - 1, line); /* what is wider would go on in the next line */
     fflush(progress->out);
     progress->visible = true;
 }

@@ -10,6 +10,7 @@
 #include "bench/document.h"
 #include "bench/job.h"
 #include "bench/text.h"
+#include "run/engine.h"
 
 const bench_mode_row bench_modes[] = {
     [BENCH_NORMAL] = {"normal", "128,512,2048", "0,4096,16384", "1,4,16", 5, 500, 3000, 512u << 20, 50, 60, 3},
@@ -210,6 +211,11 @@ gab_status bench_run(const bench_options *o, cJSON **document, bench_outcome *ou
     gab_status status = GAB_OK;
     *outcome = (bench_outcome){.right = true};
     GAB_TRY(make_plan(o, &log, &plan));
+    if (o->engine.model_path) { /* a file that cannot be opened is said before anything is measured */
+        gab_gguf *gguf = NULL;
+        GAB_TRY(gab_engine_open_file(o->engine.model_path, o->engine.quantize, &log, &gguf));
+        gab_gguf_close(&gguf);
+    }
     if (o->devices) GAB_TRY(list_devices(o, &log, list, &n));
     cJSON *d = bench_document_create(bench_modes[o->mode].name, plan.n_run, o->program);
     for (uint32_t i = 0; i < n; i++) {

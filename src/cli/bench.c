@@ -27,17 +27,32 @@ static gab_status first_of(gab_status before, gab_status now) {
     return before == GAB_OK ? now : before;
 }
 
-/* What the options ask for; with JSON or tables of other kinds on standard output, no table of ours. A
- * file that cannot be written does not keep the rest, minutes of measuring, from being said. */
+/* Results that go to standard output. */
+static int n_on_stdout(const cli_options *o) {
+    return (o->json_path && strcmp(o->json_path, "-") == 0) + (o->html_path && strcmp(o->html_path, "-") == 0) +
+           o->markdown + o->csv;
+}
+
+/* Before minutes of measuring. */
+static gab_status check_outputs(const cli_options *o, cli_console *console) {
+    if (n_on_stdout(o) > 1)
+        return gab_fail(&console->log, GAB_ERROR_ARGUMENT,
+                        "of --json -, --html -, --markdown and --csv one alone can go to standard output: give the "
+                        "others a FILE, or run 'gabbro bench' again");
+    if (o->json_path) GAB_TRY(cli_output_check(o->json_path, &console->log));
+    return o->html_path ? cli_output_check(o->html_path, &console->log) : GAB_OK;
+}
+
+/* What the options ask for; with another result on standard output, no table of ours. A file that cannot be written
+ * does not keep the rest, minutes of measuring, from being said. */
 static gab_status write_all(const cli_options *o, cli_console *console, cJSON *document) {
-    const bool json_out = o->json_path && strcmp(o->json_path, "-") == 0;
     gab_status status = GAB_OK;
     if (o->json_path) status = first_of(status, write_json(o->json_path, document, console));
     if (o->html_path) status = first_of(status, write_text(o->html_path, bench_render_html(&document, 1), console));
     if (o->markdown) status = first_of(status, write_text("-", bench_render_markdown(document), console));
     if (o->csv) status = first_of(status, write_text("-", bench_render_csv(document), console));
-    if (!json_out && !o->markdown && !o->csv)
-        status = first_of(status, write_text("-", bench_render_table(document, isatty(STDOUT_FILENO)), console));
+    if (n_on_stdout(o) == 0)
+        status = first_of(status, write_text("-", bench_render_table(document, cli_is_styled(STDOUT_FILENO)), console));
     return status;
 }
 
@@ -56,6 +71,7 @@ static gab_status measure(const cli_options *o, cli_console *console) {
     cli_options named = *o; /* as other commands take names of models */
     cJSON *document = NULL;
     bench_outcome outcome;
+    GAB_TRY(check_outputs(o, console));
     if (o->engine.model_path) GAB_TRY(cli_model_find(&named, console));
     options.engine.model_path = named.engine.model_path;
     cli_engine_console(&options.engine, console);
@@ -82,7 +98,7 @@ static gab_status compare(const cli_options *o, cli_console *console) {
     for (uint32_t i = 0; status == GAB_OK && i < n; i++)
         status = bench_read(o->arguments.items[i + 1], &console->log, &documents[i]);
     if (status == GAB_OK && o->html_path) status = write_text(o->html_path, bench_render_html(documents, n), console);
-    if (status == GAB_OK) status = write_text("-", bench_render_compare(documents, n), console);
+    if (status == GAB_OK && n_on_stdout(o) == 0) status = write_text("-", bench_render_compare(documents, n), console);
     for (uint32_t i = 0; i < n; i++) cJSON_Delete(documents[i]);
     return status;
 }

@@ -237,8 +237,7 @@ static gab_status run_all(chat *c, line_input *input) {
     const char *prompt = c->options->prompt;
     GAB_TRY(line_input_open(input, c->options->file, &c->console->log));
     c->interactive = input->interactive;
-    const char *terminal = getenv("TERM");
-    c->dim = c->interactive && isatty(STDERR_FILENO) && terminal && strcmp(terminal, "dumb") != 0;
+    c->dim = c->interactive && cli_is_styled(STDERR_FILENO);
     GAB_TRY(open_all(c));
     if (c->interactive) cli_console_say(c->console, "%s; /help lists the commands", c->info.model_name);
     cli_interrupt_start_lasting(&c->interrupt, c->session);

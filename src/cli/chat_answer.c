@@ -107,7 +107,9 @@ static gab_status emit(answer *a, const char *text) {
 
 /* Thoughts are shown quietly where a user looks on, and are no part of the answer. */
 static void show_thought(const answer *a, const char *text) {
-    if (text[0] && a->chat->dim && !a->chat->options->json) fprintf(stderr, "\033[2m%s\033[0m", text);
+    const bool dim = a->chat->dim;
+    if (text[0] && a->chat->interactive && !a->chat->options->json)
+        fprintf(stderr, "%s%s%s", dim ? "\033[2m" : "", text, dim ? "\033[0m" : "");
 }
 
 static gab_status show(answer *a, int32_t token) {
@@ -153,8 +155,9 @@ static gab_status make(answer *a) {
     if (a->n_prompt >= c->info.context)
         return gab_fail(&c->console->log, GAB_ERROR_CONTEXT_FULL,
                         "the conversation has %zu tokens, the context holds %u: /undo takes back the last turn, "
-                        "--context-shift forgets the oldest ones, -c N makes it larger",
-                        a->n_prompt, c->info.context);
+                        "--context-shift forgets the oldest ones%s",
+                        a->n_prompt, c->info.context,
+                        c->info.context < c->info.n_ctx_train ? ", -c N makes it larger" : "");
     for (;;) {
         gab_status status = feed(a);
         if (status == GAB_OK) status = take(a);
@@ -208,10 +211,10 @@ static void say_summary(const answer *a) {
                         "the context of %u tokens is full: /undo takes back the last turn, --context-shift forgets the "
                         "oldest ones",
                         c->info.context);
-    if (!c->dim && !c->options->verbose) return;
+    if (!c->dim && !c->interactive && !c->options->verbose) return;
     const double speed = a->decode_ms > 0 && a->n_token > 1 ? ((double)a->n_token - 1) * 1000 / a->decode_ms : 0;
-    cli_console_say(c->console, "%s%zu tokens, %.1f tokens/s; %zu of %u left%s", c->dim ? "\033[2m" : "", a->n_token,
-                    speed, context_left(c), c->info.context, c->dim ? "\033[0m" : "");
+    cli_console_say_faintly(c->console, c->dim, "%zu tokens, %.1f tokens/s; %zu of %u left", a->n_token, speed,
+                            context_left(c), c->info.context);
     if (c->options->verbose)
         cli_console_say(c->console, "prompt: %zu tokens kept, %llu computed in %.1f ms; stop: %s", a->n_kept,
                         (unsigned long long)a->n_computed, a->prompt_ms, stop_text(a));

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <termios.h>
 #include <unistd.h>
 #include <wchar.h>
 
@@ -16,7 +17,7 @@
 #include "base/file.h"
 #include "cli/interrupt.h"
 
-enum { HISTORY_MAX = 1000 };
+enum { HISTORY_MAX = 1000, N_SIGNAL = 5, N_SIGNAL_OF_SCREEN = 2 /* the first ones */ };
 
 struct line_edit {
     EditLine *el;
@@ -25,15 +26,24 @@ struct line_edit {
     char file[4096]; /* of the history; "": none */
     mbstate_t partial;
     bool interrupted;
-    struct sigaction previous[2];
+    struct sigaction previous[N_SIGNAL];
 };
 
-static const int signals[] = {SIGCONT, SIGWINCH};
+static const int signals[N_SIGNAL] = {SIGCONT, SIGWINCH, SIGTERM, SIGHUP, SIGQUIT};
 static volatile sig_atomic_t screen_changed;
+static struct termios settings_before; /* of the terminal */
+static bool settings_known;
 
 static void note_change(int signal_number) {
     (void)signal_number;
     screen_changed = 1;
+}
+
+/* Who ends the program gets back a terminal that shows what is typed. */
+static void end_by_signal(int signal_number) {
+    if (settings_known) tcsetattr(STDIN_FILENO, TCSANOW, &settings_before);
+    signal(signal_number, SIG_DFL);
+    raise(signal_number);
 }
 
 static line_edit *of(EditLine *el) {
@@ -95,6 +105,7 @@ static void open_history(line_edit *edit) {
     int fd = open(edit->file, O_WRONLY | O_CREAT | O_CLOEXEC, 0600); /* before libedit makes it for everyone */
     if (fd >= 0) close(fd);
     history(edit->history, &event, H_LOAD, edit->file); /* an empty or damaged one is replaced */
+    history(edit->history, &event, H_SAVE, edit->file); /* as many as are kept */
 }
 
 line_edit *line_edit_create(void) {
@@ -104,6 +115,7 @@ line_edit *line_edit_create(void) {
     if (!setlocale(LC_CTYPE, "") || MB_CUR_MAX == 1) setlocale(LC_CTYPE, "C.UTF-8");
     line_edit *edit = calloc(1, sizeof *edit);
     if (!edit) return NULL;
+    settings_known = tcgetattr(STDIN_FILENO, &settings_before) == 0;
     edit->el = el_init("gabbro", stdin, stderr, stderr);
     edit->history = edit->el ? history_init() : NULL;
     if (!edit->history) {
@@ -119,27 +131,45 @@ line_edit *line_edit_create(void) {
     el_set(edit->el, EL_HIST, history, edit->history);
     el_set(edit->el, EL_GETCFN, read_character);
     el_source(edit->el, NULL); /* ~/.editrc */
-    const struct sigaction action = {.sa_handler = note_change, .sa_flags = SA_RESTART};
-    for (int i = 0; i < 2; i++) sigaction(signals[i], &action, &edit->previous[i]);
+    for (int i = 0; i < N_SIGNAL; i++) {
+        const struct sigaction action = {.sa_handler = i < N_SIGNAL_OF_SCREEN ? note_change : end_by_signal,
+                                         .sa_flags = SA_RESTART};
+        sigaction(signals[i], &action, &edit->previous[i]);
+    }
     return edit;
 }
 
 void line_edit_destroy(line_edit **pedit) {
     line_edit *edit = *pedit;
     if (!edit) return;
-    for (int i = 0; i < 2 && edit->history; i++) sigaction(signals[i], &edit->previous[i], NULL);
+    for (int i = 0; i < N_SIGNAL && edit->history; i++) sigaction(signals[i], &edit->previous[i], NULL);
     if (edit->el) el_end(edit->el);
     if (edit->history) history_end(edit->history);
     free(edit);
     *pedit = NULL;
 }
 
+/* The newest entry as a file of libedit's has it, behind the line that begins one: goes to the end of the history's,
+ * behind what other conversations have added meanwhile. */
+static void append_newest(line_edit *edit) {
+    enum { NEWEST = 0 };
+    HistEvent event;
+    char text[4096];
+    FILE *one = tmpfile(), *all = fopen(edit->file, "ab");
+    if (one && all && history(edit->history, &event, H_NSAVE_FP, (size_t)NEWEST, one) >= 0) {
+        rewind(one);
+        if (fgets(text, sizeof text, one))
+            for (size_t n; (n = fread(text, 1, sizeof text, one)) > 0;) fwrite(text, 1, n, all);
+    }
+    if (one) fclose(one);
+    if (all) fclose(all);
+}
+
 /* At once, so that a lost terminal loses nothing. */
 static void remember(line_edit *edit, const char *line) {
     HistEvent event;
     if (line[strspn(line, " \t\r\n")] == 0) return;
-    history(edit->history, &event, H_ENTER, line);
-    if (edit->file[0]) history(edit->history, &event, H_SAVE, edit->file);
+    if (history(edit->history, &event, H_ENTER, line) > 0 && edit->file[0]) append_newest(edit);
 }
 
 line_result line_edit_read(line_edit *edit, const char *prompt, const char **line, size_t *n) {

@@ -24,8 +24,8 @@ static const cli_command commands[] = {
     {CLI_INFO, "info", "Shows what a model file is, and what it would need.", "model", cli_info},
     {CLI_TUNE, "tune", "Chooses the kernels for a model on a device by proof and timing.", "model", cli_tune},
     {CLI_BENCH, "bench", "Measures devices, and compares what was measured.", "arguments", cli_bench,
-     "Without -m: synthetic models that fit the device and the time (gpt2-124m, llama-1b,\n"
-     "llama-8b, mixtral-8x7b in Q4_K, Q8_0 and F16).\n"
+     "Without -m: synthetic models that fit the device and the time (gpt2-124m,\n"
+     "llama-1b, llama-8b, mixtral-8x7b in Q4_K, Q8_0 and F16).\n"
      "'compare' takes files of --json, and llama-bench's of -o json.\n"},
     {CLI_PULL, "pull", "Downloads a model from Hugging Face; -m REPO then finds it.", "repo", cli_pull,
      "REPO alone takes the best GGUF file by its type (Q4_K_M first, then Q8_0), or\n"
@@ -101,11 +101,12 @@ static int run_command(const cli_command *command, cli_options *options) {
 int main(int argc, char **argv) {
     hold_standard_streams();
     signal(SIGPIPE, SIG_IGN); /* a closed pipe is a failed write, which says so */
+    signal(SIGXFSZ, SIG_IGN); /* and so is a file that may not grow */
     if (argc < 2) {
         print_help(stderr);
         return CLI_EXIT_USAGE;
     }
-    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
         print_help(stdout);
         return finish_stdout(CLI_EXIT_OK);
     }

@@ -63,13 +63,12 @@ static const option_spec option_table[] = {
     {"device", 'd', OPTION_TEXT, AT(engine.device), CLI_DEVICE, "NAME", "device: index, part of its name, or UUID"},
     {"devices", 0, OPTION_TEXT, AT(devices), CLI_BENCH, "A,B", "several devices"},
     {"all-devices", 0, OPTION_FLAG, AT(all_devices), CLI_BENCH, NULL, NULL},
-    {"quick", 0, OPTION_FLAG, AT(quick), CLI_BENCH, NULL, "models in one type and less time, or all that there is"},
+    {"quick", 0, OPTION_FLAG, AT(quick), CLI_BENCH, NULL, "models in one type and less time, or all there is"},
     {"full", 0, OPTION_FLAG, AT(full), CLI_BENCH, NULL, NULL},
     {"prompt-sizes", 0, OPTION_TEXT, AT(prompt_sizes), CLI_BENCH, "LIST", "tokens (128,512,2048)"},
     {"depths", 0, OPTION_TEXT, AT(depths), CLI_BENCH, "LIST", "tokens that text goes on behind (0,4096,16384)"},
     {"batch", 0, OPTION_TEXT, AT(batch), CLI_BENCH, "LIST", "texts at once (1,4,16)"},
-    {"runs", 0, OPTION_U32, AT(runs), CLI_BENCH, "N",
-     "of each measurement, however long they take (5, as far as time goes)", 1, 100},
+    {"runs", 0, OPTION_U32, AT(runs), CLI_BENCH, "N", "of each, however long they take (5)", 1, 100},
     {"json", 0, OPTION_TEXT, AT(json_path), CLI_BENCH, "FILE", "write all of it as JSON (-: standard output)"},
     {"html", 0, OPTION_TEXT, AT(html_path), CLI_BENCH, "FILE", "write a report, or a comparison, to look at"},
     {"markdown", 0, OPTION_FLAG, AT(markdown), CLI_BENCH, NULL, "print tables for other programs"},
@@ -152,7 +151,7 @@ static size_t edit_distance(const char *a, const char *b) {
 
 const char *cli_nearest(const char *word, const char *const *candidates, size_t n) {
     const char *nearest = NULL;
-    size_t least = strlen(word) / 2 + 1; /* farther than this is another word */
+    size_t least = (strlen(word) + 1) / 2; /* farther than this is another word */
     for (size_t i = 0; i < n; i++) {
         size_t distance = edit_distance(word, candidates[i]);
         if (distance > least || (nearest && distance == least)) continue;
@@ -326,8 +325,11 @@ static bool check(const cli_command *command, const cli_options *options) {
     if (command->bit == CLI_PULL && !options->repo)
         return usage_error(command, "name a repository: gabbro pull ORG/NAME");
     if (options->quick && options->full) return usage_error(command, "give one of --quick and --full, not both");
-    if (options->devices && options->all_devices)
-        return usage_error(command, "give one of --devices and --all-devices, not both");
+    if (!!options->devices + options->all_devices + (command->bit == CLI_BENCH && options->engine.device) > 1)
+        return usage_error(command, "give one of --device, --devices and --all-devices, not several");
+    if (options->devices && (options->devices[0] == ',' || options->devices[strlen(options->devices) - 1] == ',' ||
+                             !options->devices[0] || strstr(options->devices, ",,")))
+        return usage_error(command, "--devices: a name in '%s' is empty", options->devices);
     if (options->arguments.n > 0 && strcmp(options->arguments.items[0], "compare") != 0)
         return usage_error(command, "'gabbro bench' takes no argument '%s'; files come behind 'compare'",
                            options->arguments.items[0]);

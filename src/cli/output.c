@@ -2,8 +2,12 @@
 
 #include <errno.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/utf8.h"
 
 /* ---- standard error ---------------------------------------------------------------------------------------------- */
 
@@ -61,7 +65,24 @@ void cli_console_say(cli_console *console, const char *format, ...) {
     va_start(args, format);
     vsnprintf(message, sizeof message, format, args);
     va_end(args);
+    gab_text_tame(message);
     print_line(console, "", message, "");
+}
+
+void cli_console_say_faintly(cli_console *console, bool faint, const char *format, ...) {
+    if (console->quiet) return;
+    char message[GAB_MESSAGE_MAX];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(message, sizeof message, format, args);
+    va_end(args);
+    gab_text_tame(message);
+    print_line(console, faint ? "\033[2m" : "", message, faint ? "\033[0m" : "");
+}
+
+bool cli_is_styled(int fd) {
+    const char *terminal = getenv("TERM"), *no_color = getenv("NO_COLOR");
+    return isatty(fd) && terminal && terminal[0] && strcmp(terminal, "dumb") != 0 && !(no_color && no_color[0]);
 }
 
 /* ---- results ----------------------------------------------------------------------------------------------------- */
@@ -75,9 +96,28 @@ gab_status cli_output_open(cli_output *output, const char *path, const gab_log *
     *output = (cli_output){.file = stdout, .path = "standard output", .log = log};
     if (strcmp(path, "-") == 0) return GAB_OK;
     output->path = path;
-    output->file = fopen(path, "wb");
-    if (!output->file) return write_failed(output);
-    output->is_regular = fstat(fileno(output->file), &info) == 0 && S_ISREG(info.st_mode);
+    output->file = NULL;
+    if (stat(path, &info) != 0 || S_ISREG(info.st_mode)) {
+        const size_t n = strlen(path) + sizeof ".part";
+        output->part = malloc(n);
+        if (!output->part) return gab_fail(log, GAB_ERROR_HOST_MEMORY, "out of host memory");
+        snprintf(output->part, n, "%s.part", path);
+    }
+    output->file = fopen(output->part ? output->part : path, "wb");
+    if (output->file) return GAB_OK;
+    gab_status status = write_failed(output);
+    free(output->part);
+    output->part = NULL;
+    return status;
+}
+
+gab_status cli_output_check(const char *path, const gab_log *log) {
+    cli_output output;
+    struct stat info;
+    if (strcmp(path, "-") == 0 || (stat(path, &info) == 0 && !S_ISREG(info.st_mode) && !S_ISDIR(info.st_mode)))
+        return GAB_OK;
+    GAB_TRY(cli_output_open(&output, path, log));
+    cli_output_close(&output, GAB_ERROR_CANCELLED); /* without a word */
     return GAB_OK;
 }
 
@@ -100,8 +140,12 @@ gab_status cli_output_flush(cli_output *output) {
 gab_status cli_output_close(cli_output *output, gab_status status) {
     if (!output->file) return status;
     if (status == GAB_OK) status = cli_output_flush(output);
-    if (fclose(output->file) != 0 && status == GAB_OK) status = write_failed(output);
-    if (status != GAB_OK && output->is_regular) remove(output->path);
+    /* standard output may get more */
+    if (output->file != stdout && fclose(output->file) != 0 && status == GAB_OK) status = write_failed(output);
+    if (status == GAB_OK && output->part && rename(output->part, output->path) != 0) status = write_failed(output);
+    if (status != GAB_OK && output->part) remove(output->part);
+    free(output->part);
+    output->part = NULL;
     output->file = NULL;
     return status;
 }
@@ -111,9 +155,11 @@ gab_status cli_output_close(cli_output *output, gab_status status) {
 gab_status cli_output_json(cli_output *output, cJSON *json) {
     char *text = json ? cJSON_PrintUnformatted(json) : NULL;
     cJSON_Delete(json);
-    if (!text) return gab_fail(output->log, GAB_ERROR_HOST_MEMORY, "out of host memory writing JSON");
-    gab_status status = cli_output_print(output, "%s\n", text);
+    char *clean = text ? gab_utf8_clean(text) : NULL; /* names of files are any bytes, JSON is UTF-8 */
     cJSON_free(text);
+    if (!clean) return gab_fail(output->log, GAB_ERROR_HOST_MEMORY, "out of host memory writing JSON");
+    gab_status status = cli_output_print(output, "%s\n", clean);
+    free(clean);
     return status;
 }
 

@@ -29,21 +29,28 @@ void cli_console_free(cli_console *console);
 
 /* A line on standard error unless --quiet. */
 void cli_console_say(cli_console *console, const char *format, ...) GAB_PRINTF(2, 3);
+/* The same, in faint letters where `faint`. */
+void cli_console_say_faintly(cli_console *console, bool faint, const char *format, ...) GAB_PRINTF(3, 4);
+
+/* Whether what is written there may be coloured: a terminal, not a dumb one, and no NO_COLOR (https://no-color.org). */
+bool cli_is_styled(int fd);
 
 typedef struct cli_output {
     FILE *file;
     const char *path; /* for messages */
-    bool is_regular;  /* a file that may be removed when it stays incomplete */
+    char *part;       /* where it is written until it is complete, beside path; NULL: in place */
     const gab_log *log;
 } cli_output;
 
-/* path "-": standard output. */
+/* path "-": standard output. A file of that name stays as it is until the new one is complete. */
 gab_status cli_output_open(cli_output *output, const char *path, const gab_log *log);
+/* Fails, as writing would, where nothing can be written there; leaves all as it is. */
+gab_status cli_output_check(const char *path, const gab_log *log);
 gab_status cli_output_write(cli_output *output, const void *data, size_t n);
 gab_status cli_output_print(cli_output *output, const char *format, ...) GAB_PRINTF(2, 3);
 gab_status cli_output_flush(cli_output *output);
-/* Flushes and closes when status is OK; else removes what is there. Returns status, or the failure to write. Does
- * nothing when the output was never opened. */
+/* Flushes and closes when status is OK; else removes what was written of a file. Returns status, or the failure to
+ * write. Does nothing when the output was never opened. */
 gab_status cli_output_close(cli_output *output, gab_status status);
 
 /* One line of JSON; deletes json, NULL means that memory ran out while it was made. */

@@ -251,7 +251,6 @@ static gab_status fetch_one(pull *p, size_t i) {
 static gab_status fetch_all(pull *p) {
     cli_interrupt interrupt;
     gab_status status = GAB_OK;
-    signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is a failed write, which says so */
     GAB_TRY(pull_check_space(&p->fetch, count_bytes(p), p->options->repo));
     cli_interrupt_start(&interrupt, NULL);
     for (size_t i = 0; status == GAB_OK && i < p->n_file; i++) status = fetch_one(p, i);

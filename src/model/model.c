@@ -8,7 +8,7 @@
 #include "format/reader.h"
 #include "model/folder.h"
 #include "model/synth.h"
-#include "text/utf8.h"
+#include "base/utf8.h"
 
 static const gab_architecture *const architectures[] = {
     &gab_gpt2,    &gab_llama,  &gab_mistral3, &gab_qwen2,  &gab_qwen3,   &gab_qwen3moe, &gab_phi3,

@@ -174,7 +174,8 @@ void gab_tune_cache_write(gab_tune_cache *cache) {
     char folder[4096], path[4096], *text;
     if (!cache->added) return;
     if (!gab_cache_folder(folder, sizeof folder) || !file_path(cache->vk, path, sizeof path)) {
-        gab_log_print(log, GAB_LOG_WARNING, "no cache folder can be made (XDG_CACHE_HOME, HOME): %s", consequence);
+        gab_log_print(log, GAB_LOG_WARNING, "no cache folder can be made (%s; XDG_CACHE_HOME or HOME says where): %s",
+                      strerror(errno), consequence);
         return;
     }
     const int lock = gab_folder_lock(folder);

@@ -179,9 +179,10 @@ static gab_status start_turn(gab_session *s, const int32_t *tokens, size_t n_tok
                         "the session's turn is still running: take its events, or cancel it");
     if (n_token > e->info.context - s->n_token)
         return gab_fail(&e->log, GAB_ERROR_CONTEXT_FULL,
-                        "%zu tokens do not fit: the session holds %u of %u positions; shorten the text or use a larger "
-                        "--context",
-                        n_token, s->n_token, e->info.context);
+                        "%zu tokens do not fit: the session holds %u of %u positions; shorten the text%s", n_token,
+                        s->n_token, e->info.context,
+                        e->info.context < e->info.n_ctx_train ? " or use a larger --context"
+                                                              : ", the model was trained for no more");
     for (size_t i = 0; i < n_token; i++)
         if (tokens[i] < 0 || (uint32_t)tokens[i] >= e->info.n_vocab)
             return gab_fail(&e->log, GAB_ERROR_ARGUMENT, "token %d is outside the vocabulary of %u", tokens[i],

@@ -4,7 +4,7 @@
 #include "format/reader.h"
 #include "text/characters.h"
 #include "text/token_index.h"
-#include "text/utf8.h"
+#include "base/utf8.h"
 
 #include <stdlib.h>
 #include <string.h>

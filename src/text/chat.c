@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "text/tokenizer_parts.h"
-#include "text/utf8.h"
+#include "base/utf8.h"
 
 /* Where a file has no template: names, as in a play. */
 static const char PLAIN[] = "{% for m in messages %}"

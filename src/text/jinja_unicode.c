@@ -1,6 +1,6 @@
 #include "text/jinja_unicode.h"
 
-#include "text/utf8.h"
+#include "base/utf8.h"
 
 uint32_t gab_jinja_decode(const char *text, size_t n, size_t *length) {
     const unsigned char *byte = (const unsigned char *)text;

@@ -2,7 +2,7 @@
 #include "base/arena.h"
 #include "text/nfc.h"
 #include "text/pattern.h"
-#include "text/utf8.h"
+#include "base/utf8.h"
 
 #include <stdlib.h>
 #include <string.h>

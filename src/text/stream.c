@@ -4,7 +4,7 @@
  * stop string waits as well. The space that SentencePiece puts in front of a text is left out.
  */
 #include "text/tokenizer.h"
-#include "text/utf8.h"
+#include "base/utf8.h"
 
 #include <stdlib.h>
 #include <string.h>

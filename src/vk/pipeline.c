@@ -33,7 +33,8 @@ struct gab_pipeline_store {
     uint32_t n;
     VkPipelineCache cache;
     bool cache_changed;
-    bool cache_warned; /* that the file cannot be used: said once */
+    bool cache_warned;        /* that the file cannot be used: said once */
+    cache_header cache_found; /* of the file that was read; all zero: none */
     VkShaderModule modules[GAB_SHADER_COUNT];
     VkDescriptorSetLayout set_layouts[GAB_BINDING_MAX + 1]; /* by number of bindings */
     VkPipelineLayout layouts[GAB_BINDING_MAX + 1];
@@ -92,6 +93,7 @@ static char *cache_read(gab_pipeline_store *store, size_t *n) {
     }
     *n = size - sizeof header;
     memmove(file, file + sizeof header, *n);
+    store->cache_found = header;
     return file;
 }
 
@@ -106,9 +108,16 @@ static void cache_write(gab_pipeline_store *store) {
         vk->fn.vkGetPipelineCacheData(vk->device, store->cache, &n, file + sizeof(cache_header)) == VK_SUCCESS) {
         cache_header header = header_of(vk, file + sizeof header, n);
         memcpy(file, &header, sizeof header);
+        if (memcmp(&header, &store->cache_found, sizeof header) == 0) { /* size and sum are what is there */
+            free(file);
+            return;
+        }
         if (!cache_path(vk, path, sizeof path))
-            gab_log_print(&vk->log, GAB_LOG_WARNING,
-                          "no cache folder can be made (XDG_CACHE_HOME, HOME): pipelines are compiled at every start");
+            gab_log_print(
+                &vk->log, GAB_LOG_WARNING,
+                "no cache folder can be made (%s; XDG_CACHE_HOME or HOME says where): pipelines are compiled at "
+                "every start",
+                strerror(errno));
         else if (!gab_file_write_all(path, file, sizeof header + n) && !store->cache_warned)
             gab_log_print(&vk->log, GAB_LOG_WARNING,
                           "pipeline cache %s cannot be written (%s): pipelines are compiled at every start", path,

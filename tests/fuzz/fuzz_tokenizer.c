@@ -8,7 +8,7 @@
 #include "gabbro.h"
 #include "text/families.h"
 #include "text/special.h"
-#include "text/utf8.h"
+#include "base/utf8.h"
 
 #include <stdio.h>
 #include <stdlib.h>

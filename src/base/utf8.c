@@ -1,4 +1,9 @@
-#include "text/utf8.h"
+#include "base/utf8.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
 
 /* Rows of table 3-7: the first bytes up to `last`, the length, and the range of the second byte. Third and fourth bytes
  * are always 80..BF. */
@@ -21,4 +26,18 @@ size_t gab_utf8_next(const char *text, size_t n, gab_utf8_kind *kind) {
     }
     *kind = i == length ? GAB_UTF8_CHARACTER : length && i == n ? GAB_UTF8_CUT : GAB_UTF8_INVALID;
     return i;
+}
+
+char *gab_utf8_clean(const char *text) {
+    const size_t n = strlen(text);
+    char *clean = n < SIZE_MAX / 3 ? malloc(3 * n + 1) : NULL, *to = clean;
+    for (size_t i = 0, length; clean && i < n; i += length) {
+        gab_utf8_kind kind;
+        length = gab_utf8_next(text + i, n - i, &kind);
+        const bool whole = kind == GAB_UTF8_CHARACTER;
+        memcpy(to, whole ? text + i : GAB_UTF8_REPLACEMENT, whole ? length : sizeof GAB_UTF8_REPLACEMENT - 1);
+        to += whole ? length : sizeof GAB_UTF8_REPLACEMENT - 1;
+    }
+    if (clean) *to = 0;
+    return clean;
 }

@@ -5,8 +5,8 @@
  * U+10FFFF. What is not well-formed is cut into maximal subparts (chapter 3.9, "U+FFFD Substitution of Maximal
  * Subparts"): the longest beginning of a well-formed sequence, at least one byte. Each of them is shown as one U+FFFD.
  */
-#ifndef GAB_TEXT_UTF8_H
-#define GAB_TEXT_UTF8_H
+#ifndef GAB_BASE_UTF8_H
+#define GAB_BASE_UTF8_H
 
 #include <stddef.h>
 
@@ -20,5 +20,8 @@ typedef enum gab_utf8_kind {
 
 /* Looks at the first of n > 0 bytes: what it begins, and how many bytes that has (1..4). */
 size_t gab_utf8_next(const char *text, size_t n, gab_utf8_kind *kind);
+
+/* A copy with U+FFFD for what is not well-formed, to be freed; NULL: out of memory. */
+char *gab_utf8_clean(const char *text);
 
 #endif
