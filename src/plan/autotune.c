@@ -30,7 +30,8 @@ static const double close_enough = 2, close_enough_cpu = 4;
 /* Why a candidate was not tried, or not to the end. */
 static const char late[] = "out of time", hopeless[] = "its family is far slower here",
                   unneeded[] = "a better one is right", slower[] = "slower: not proved",
-                  slow_for_more[] = "slower with more columns", alone[] = "not timed: there is no other";
+                  slow_for_more[] = "slower with more columns, or rarely used",
+                  alone[] = "not timed: there is no other";
 
 static const gab_tune_functions real_functions = {gab_selftest, gab_timing_prepare, gab_timing_run, gab_timing_duel};
 
@@ -46,6 +47,7 @@ typedef struct tuner {
     double budget_ms;
     bool measuring;
     bool lazy;                           /* prove what is fast alone: CPU drivers take long to compile */
+    bool asked[GAB_OP_COUNT];            /* of the workloads */
     bool measured[GAB_OP_COUNT];         /* an operation's choice is of this run's times */
     bool family_hopeless;                /* the one that the rule did not choose */
     double one_gflop_s[GAB_DTYPE_COUNT]; /* of products of one column, as measured */
@@ -108,17 +110,20 @@ static void add_candidate(const tuner *t, contest *c, uint32_t i) {
         c->order[c->n++] = i;
 }
 
-/* Products of few columns are not measured where tries are dear: what was fastest for many serves them. */
+/* Products of few columns are not measured where tries are dear: what was fastest for many serves them; where there are
+ * none of many, as of a head's type, they are rare. */
 static bool follows_more(const tuner *t, gab_operation o) {
+    const gab_operation more = o - GAB_OP_MATMUL_SMALL + GAB_OP_MATMUL;
     return t->lazy && !t->options->again && o >= GAB_OP_MATMUL_SMALL && o < GAB_OP_MATMUL &&
-           t->measured[o - GAB_OP_MATMUL_SMALL + GAB_OP_MATMUL];
+           (t->measured[more] || !t->asked[more]);
 }
 
 /* The rule's own, then its family, then the other. */
 static contest contest_of(const tuner *t, const gab_workload *workload) {
     contest c = {.workload = workload, .best = -1};
     const gab_operation o = workload->operation;
-    const uint32_t first = t->set->choice[follows_more(t, o) ? o - GAB_OP_MATMUL_SMALL + GAB_OP_MATMUL : o];
+    const gab_operation more = o - GAB_OP_MATMUL_SMALL + GAB_OP_MATMUL;
+    const uint32_t first = t->set->choice[follows_more(t, o) && t->measured[more] ? more : o];
     uint32_t n_variant;
     c.variants = gab_variants(o, &n_variant);
     c.lane = c.variants[first].lane;
@@ -460,6 +465,7 @@ gab_status gab_autotune(gab_vk *vk, const gab_tune_options *options, const gab_w
                .lazy = vk->info.kind == GAB_DEVICE_CPU,
                .stage = options->again ? "tuning kernels" : "tuning kernels (first use on this device)"};
     gab_quiet_log quiet;
+    for (uint32_t i = 0; i < n_workload; i++) t.asked[workloads[i].operation] = true;
     if (t.measuring) gab_tune_cache_open(vk, gab_variants_hash() + METHOD_VERSION, &t.cache);
     gab_quiet_begin(vk, &quiet);
     gab_status status = compile_ahead(&t, workloads, n_workload);
