@@ -5,6 +5,7 @@
  */
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "format/gguf_make.h"
@@ -19,13 +20,20 @@ static const char *single_name(char name[NAME_BYTES], uint32_t layer, const char
     return name;
 }
 
-/* Whether the name is of one expert; its kind and numbers. */
+/* Whether the name is of one expert; its kind and numbers. Made of them again it must be the same name. */
 static bool is_single(const char *name, uint32_t *layer, const char **kind, uint32_t *expert) {
-    char found[8], again[NAME_BYTES];
-    if (sscanf(name, "blk.%9" SCNu32 ".ffn_%7[a-z].%9" SCNu32, layer, found, expert) != 3) return false;
+    static const char begin[] = "blk.", middle[] = ".ffn_";
+    char *end, again[NAME_BYTES];
+    if (strncmp(name, begin, sizeof begin - 1) != 0) return false;
+    *layer = (uint32_t)strtoul(name + sizeof begin - 1, &end, 10);
+    if (strncmp(end, middle, sizeof middle - 1) != 0) return false;
+    const char *at = end + sizeof middle - 1;
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        const size_t n = strlen(kinds[i]);
+        if (strncmp(at, kinds[i], n) != 0 || at[n] != '.') continue;
         *kind = kinds[i];
-        if (strcmp(found, kinds[i]) == 0) return strcmp(single_name(again, *layer, *kind, *expert), name) == 0;
+        *expert = (uint32_t)strtoul(at + n + 1, &end, 10);
+        return strcmp(single_name(again, *layer, *kind, *expert), name) == 0;
     }
     return false;
 }
