@@ -122,6 +122,22 @@ GAB_TEST(retry_and_undo) {
     delete_all(lines, 5);
 }
 
+/* What was piped in may be any bytes; what is saved is JSON. */
+GAB_TEST(saved_as_utf8) {
+    cli_need_device();
+    const char *path = cli_temporary();
+    char input[600];
+    size_t n;
+    snprintf(input, sizeof input, "a\xFFz\n/save %s\n", path);
+    cli_result result = CLI_WITH({.in = input}, "chat", "-m", make_model(TEMPLATE, -1), "-n", "2", "--temp", "0");
+    CHECK_EXIT(result, 0);
+    cli_result_free(&result);
+    char *text = gab_test_file_read(path, &n);
+    CHECK_SAYS(text, "a\xEF\xBF\xBDz");
+    free(text);
+    remove(path);
+}
+
 /* Where nothing is said the conversation is as before: templates refuse an empty answer, and two messages in a row. */
 GAB_TEST(nothing_is_said) {
     cJSON *lines[2];

@@ -273,37 +273,44 @@ GAB_TEST(hopeless_family_is_cut) {
     }
 }
 
+/* Two operations at a processor's first use. */
+static gab_tune_report tune_both(gab_vk *vk, gab_operation a, gab_operation b, bool again, gab_kernel_set *set) {
+    gab_workload both[] = {matvec, matvec};
+    gab_tune_options options = options_default();
+    gab_tune_report report = {0};
+    both[0].operation = a;
+    both[1].operation = b;
+    options.again = again;
+    vk->info.kind = GAB_DEVICE_CPU;
+    CHECK_OK(gab_kernel_set_choose(vk, NULL, false, set));
+    CHECK_OK(gab_autotune(vk, &options, both, 2, set, &report));
+    return report;
+}
+
 /* On a processor at first use: what is fastest for many columns is proved for few, and taken. */
 GAB_TEST(few_columns_follow_many) {
     gab_kernel_set set;
     gab_vk *vk = open_default(&set);
-    gab_workload both[] = {matvec, matvec};
-    both[0].operation = GAB_OP_MATMUL + GAB_DTYPE_Q8_0;
-    both[1].operation = GAB_OP_MATMUL_SMALL + GAB_DTYPE_Q8_0;
-    vk->info.kind = GAB_DEVICE_CPU;
+    const gab_operation many = GAB_OP_MATMUL + GAB_DTYPE_Q8_0, few = GAB_OP_MATMUL_SMALL + GAB_DTYPE_Q8_0;
     uint32_t n;
-    const gab_variant *variants = gab_variants(both[0].operation, &n);
-    const uint32_t first = set.choice[both[0].operation];
+    const gab_variant *variants = gab_variants(many, &n);
+    const uint32_t first = set.choice[many];
     uint32_t other = 0;
     while (other < n && (other == first || variants[other].lane != variants[first].lane ||
                          !gab_variant_usable(vk, &variants[other], false)))
         other++;
     if (other == n) SKIP("one variant alone");
     device.ms[other] = 0.5;
-    gab_tune_options options = options_default();
-    for (int again = 0; again < 2; again++) {
-        gab_tune_report report = {0};
+    for (int again = 0; again < 2; again++) { /* "gabbro tune" measures both */
         unsigned n_timed = 0, n_untimed = 0;
-        options.again = again; /* "gabbro tune" measures both */
-        CHECK_OK(gab_kernel_set_choose(vk, NULL, false, &set));
-        CHECK_OK(gab_autotune(vk, &options, both, 2, &set, &report));
-        CHECK(set.choice[both[0].operation] == other && set.choice[both[1].operation] == other);
+        gab_tune_report report = tune_both(vk, many, few, again, &set);
+        CHECK(set.choice[many] == other && set.choice[few] == other);
         for (size_t i = 0; i < report.n; i++) {
             const gab_tune_result *r = &report.results[i];
-            const bool few = strncmp(r->operation, "matmul_small", 12) == 0;
+            const bool of_few = strncmp(r->operation, "matmul_small", 12) == 0;
             CHECK(!r->chosen || r->verdict == GAB_VERDICT_RIGHT);
-            n_timed += few && r->ms > 0;
-            n_untimed += few && r->chosen && strstr(r->reason, "not timed");
+            n_timed += of_few && r->ms > 0;
+            n_untimed += of_few && r->chosen && strstr(r->reason, "not timed");
         }
         CHECK(again ? n_timed > 1 && n_untimed == 0 : n_timed == 0 && n_untimed == 1);
         free(report.results);
@@ -311,19 +318,33 @@ GAB_TEST(few_columns_follow_many) {
     gab_test_vk_close(&vk);
 }
 
+/* Few columns of a type that no product of many has: the rule's is proved, and no other tried. */
+GAB_TEST(few_columns_alone_are_proved_only) {
+    gab_kernel_set set;
+    gab_vk *vk = open_default(&set);
+    const gab_operation few = GAB_OP_MATMUL_SMALL + GAB_DTYPE_Q8_0;
+    const uint32_t rule = set.choice[few];
+    gab_tune_report report = tune_both(vk, matvec.operation, few, false, &set);
+    CHECK(set.choice[few] == rule);
+    for (size_t i = 0; i < report.n; i++)
+        if (strncmp(report.results[i].operation, "matmul_small", 12) == 0)
+            CHECK(!(report.results[i].ms > 0) && report.results[i].reason[0] &&
+                  report.results[i].chosen == (report.results[i].verdict == GAB_VERDICT_RIGHT));
+    free(report.results);
+    gab_test_vk_close(&vk);
+}
+
 /* Many columns that take as long as one after the other: then stand-ins and a family that was far slower are tried. */
 GAB_TEST(disappointing_products_try_all) {
     gab_kernel_set set;
     gab_vk *vk = open_default(&set);
-    gab_workload both[] = {matvec, matvec};
-    both[1].operation = GAB_OP_MATMUL + GAB_DTYPE_Q8_0;
-    vk->info.kind = GAB_DEVICE_CPU;
+    const gab_operation all = GAB_OP_MATMUL + GAB_DTYPE_Q8_0;
     uint32_t n;
-    const gab_variant *one = gab_variants(both[0].operation, &n);
-    const bool lane = one[set.choice[both[0].operation]].lane;
+    const gab_variant *one = gab_variants(matvec.operation, &n);
+    const bool lane = one[set.choice[matvec.operation]].lane;
     for (uint32_t i = 0; i < n; i++)
         if (one[i].lane != lane) device.ms[i] = 10;
-    const gab_variant *many = gab_variants(both[1].operation, &n);
+    const gab_variant *many = gab_variants(all, &n);
     uint32_t other = n;
     for (uint32_t i = 0; i < n; i++) {
         device.many_ms[i] = 130; /* as 128 of one column */
@@ -331,10 +352,8 @@ GAB_TEST(disappointing_products_try_all) {
     }
     CHECK(other < n);
     device.many_ms[other] = 20;
-    const gab_tune_options options = options_default();
-    gab_tune_report report = {0};
-    CHECK_OK(gab_autotune(vk, &options, both, 2, &set, &report));
-    CHECK(set.choice[both[1].operation] == other);
+    gab_tune_report report = tune_both(vk, matvec.operation, all, false, &set);
+    CHECK(set.choice[all] == other);
     unsigned n_stand_in = 0;
     for (size_t i = 0; i < report.n; i++)
         for (uint32_t k = 0; k < n; k++)

@@ -165,6 +165,21 @@ gab_status gab_file_read_all(const char *path, size_t max, const gab_log *log, c
     return GAB_OK;
 }
 
+FILE *gab_file_create_beside(const char *path, char *temporary, size_t size) {
+    const int length = snprintf(temporary, size, "%s.%ld-%" PRIx64 ".tmp", path, (long)getpid(), gab_time_ns());
+    if (length < 0 || (size_t)length >= size) {
+        errno = ENAMETOOLONG;
+        return NULL;
+    }
+    const int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
+    FILE *file = fd < 0 ? NULL : fdopen(fd, "wb");
+    if (fd >= 0 && !file) {
+        close(fd);
+        remove(temporary);
+    }
+    return file;
+}
+
 bool gab_file_write_all(const char *path, const void *data, size_t n) {
     char temporary[4096];
     struct stat there;
@@ -172,17 +187,10 @@ bool gab_file_write_all(const char *path, const void *data, size_t n) {
         errno = S_ISDIR(there.st_mode) ? EISDIR : EPERM;
         return false;
     }
-    int length = snprintf(temporary, sizeof temporary, "%s.%ld-%" PRIx64 ".tmp", path, (long)getpid(), gab_time_ns());
-    if (length < 0 || (size_t)length >= sizeof temporary) {
-        errno = ENAMETOOLONG;
-        return false;
-    }
-    /* a new file, in folders where others write, too: never one that somebody has put there */
-    const int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
-    if (fd < 0) return false;
-    FILE *f = fdopen(fd, "wb");
-    bool ok = f && fwrite(data, 1, n, f) == n;
-    ok = (f ? fclose(f) : close(fd)) == 0 && ok;
+    FILE *f = gab_file_create_beside(path, temporary, sizeof temporary);
+    if (!f) return false;
+    bool ok = fwrite(data, 1, n, f) == n;
+    ok = fclose(f) == 0 && ok;
     ok = ok && rename(temporary, path) == 0;
     if (!ok) {
         int saved = errno;

@@ -4,6 +4,8 @@
 #ifndef GAB_BASE_FILE_H
 #define GAB_BASE_FILE_H
 
+#include <stdio.h>
+
 #include "base/error.h"
 
 /* What a path names; links are followed. */
@@ -39,6 +41,10 @@ gab_status gab_file_check_unchanged(const gab_file *file, const gab_log *log);
 
 /* A whole small file (at most max bytes) into malloc'ed memory, with a zero byte behind it. "-" is standard input. */
 gab_status gab_file_read_all(const char *path, size_t max, const gab_log *log, char **data, size_t *n);
+
+/* A new file for what is to become `path` when it is complete, in the same folder, where others may write, too: never
+ * one that somebody has put there. Its name goes to `temporary`. NULL: errno says why. */
+FILE *gab_file_create_beside(const char *path, char *temporary, size_t size);
 
 /* Writes a file whole: to a temporary one beside it, then renamed. Returns false, with errno set, when it cannot. */
 bool gab_file_write_all(const char *path, const void *data, size_t n);

@@ -11,10 +11,13 @@
 enum { BAR_WIDTH = 30, BAR_WIDTH_WITH_DETAIL = 10 };
 static const uint64_t first_draw_ns = 250000000, next_draw_ns = 100000000;
 
-void gab_progress_init(gab_progress *progress, FILE *out, bool quiet) {
+bool gab_terminal_obeys(int fd) {
     const char *term = getenv("TERM");
-    *progress = (gab_progress){.out = out};
-    progress->enabled = !quiet && isatty(fileno(out)) && term && strcmp(term, "dumb") != 0;
+    return isatty(fd) && term && term[0] && strcmp(term, "dumb") != 0;
+}
+
+void gab_progress_init(gab_progress *progress, FILE *out, bool quiet) {
+    *progress = (gab_progress){.out = out, .enabled = !quiet && gab_terminal_obeys(fileno(out))};
     pthread_mutex_init(&progress->mutex, NULL);
 }
 

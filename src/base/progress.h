@@ -11,6 +11,9 @@
 
 #include "base/threads.h"
 
+/* Whether it is a terminal that can erase a line and knows colours: no dumb one ($TERM). */
+bool gab_terminal_obeys(int fd);
+
 typedef struct gab_progress {
     FILE *out;
     gab_mutex mutex;

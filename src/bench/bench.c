@@ -170,14 +170,14 @@ static gab_status list_devices(const bench_options *o, const gab_log *log, asked
                       : gab_fail(log, GAB_ERROR_UNSUPPORTED,
                                  "none of the %zu Vulkan devices can be used: 'gabbro devices' says why", n_device);
     }
-    for (const char *at = o->devices; *at && *n < BENCH_DOCUMENT_MAX; at += strspn(at, ",")) {
+    for (const char *at = o->devices; at && *n < BENCH_DOCUMENT_MAX; (*n)++) {
         const size_t length = strcspn(at, ",");
+        if (length == 0) return gab_fail(log, GAB_ERROR_ARGUMENT, "--devices: a name in '%s' is empty", o->devices);
         snprintf(list[*n].choice, sizeof list->choice, "%.*s", (int)(length < 63 ? length : 63), at);
         snprintf(list[*n].name, sizeof list->name, "%.*s", (int)(length < 63 ? length : 63), at);
-        (*n)++;
-        at += length;
+        at = at[length] ? at + length + 1 : NULL;
     }
-    return *n > 0 ? GAB_OK : gab_fail(log, GAB_ERROR_ARGUMENT, "--devices: the list is empty");
+    return GAB_OK;
 }
 
 static gab_status run_device(const bench_options *o, const bench_plan *plan, const asked *device, bool first,

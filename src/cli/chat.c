@@ -190,40 +190,40 @@ static gab_status talk(chat *c, line_input *input) {
     return GAB_OK;
 }
 
-/* What the template is told beside the conversation: NAME=VALUE, where VALUE is JSON or else a text. */
-static gab_status create_format(chat *c) {
-    const cli_list *set = &c->options->template_set;
+/* NAME=VALUE, where VALUE is JSON or else a text; the last one of a name counts. */
+static gab_status add_variable(chat *c, cJSON *variables, const char *text) {
+    const char *equals = strchr(text, '=');
+    char name[128];
+    if (!equals || equals == text || (size_t)(equals - text) >= sizeof name)
+        return gab_fail(&c->console->log, GAB_ERROR_ARGUMENT,
+                        "--template-set %s: NAME=VALUE is wanted, as in enable_thinking=false", text);
+    snprintf(name, sizeof name, "%.*s", (int)(equals - text), text);
+    cJSON *value = cJSON_ParseWithOpts(equals + 1, NULL, true);
+    if (!value) value = cJSON_CreateString(equals + 1);
+    cJSON_DeleteItemFromObjectCaseSensitive(variables, name);
+    return value && cJSON_AddItemToObject(variables, name, value) ? GAB_OK : fail_memory(c);
+}
+
+/* What the template is told beside the conversation, as JSON, to be freed; before anything is loaded, for it may be
+ * wrong. */
+static gab_status make_variables(chat *c, char **text) {
     cJSON *variables = cJSON_CreateObject();
-    bool made = variables != NULL;
-    for (uint32_t i = 0; made && i < set->n; i++) {
-        const char *equals = strchr(set->items[i], '=');
-        char name[128];
-        if (!equals || equals == set->items[i] || (size_t)(equals - set->items[i]) >= sizeof name) {
-            cJSON_Delete(variables);
-            return gab_fail(&c->console->log, GAB_ERROR_ARGUMENT,
-                            "--template-set %s: NAME=VALUE is wanted, as in enable_thinking=false", set->items[i]);
-        }
-        snprintf(name, sizeof name, "%.*s", (int)(equals - set->items[i]), set->items[i]);
-        cJSON *value = cJSON_ParseWithOpts(equals + 1, NULL, true);
-        if (!value) value = cJSON_CreateString(equals + 1);
-        cJSON_DeleteItemFromObjectCaseSensitive(variables, name);
-        made = value && cJSON_AddItemToObject(variables, name, value);
-    }
-    char *text = made && set->n > 0 ? cJSON_PrintUnformatted(variables) : NULL;
+    gab_status status = variables ? GAB_OK : fail_memory(c);
+    for (uint32_t i = 0; status == GAB_OK && i < c->options->template_set.n; i++)
+        status = add_variable(c, variables, c->options->template_set.items[i]);
+    if (status == GAB_OK && !(*text = cJSON_PrintUnformatted(variables))) status = fail_memory(c);
     cJSON_Delete(variables);
-    gab_status status = made && (text || set->n == 0) ? gab_chat_create(c->engine, text, &c->format) : fail_memory(c);
-    cJSON_free(text);
     return status;
 }
 
-static gab_status open_all(chat *c) {
+static gab_status open_all(chat *c, const char *variables) {
     const cli_options *options = c->options;
     gab_session_options session = options->session;
     session.context_shift = false; /* whole turns are dropped instead, and never the system prompt */
     GAB_TRY(cli_engine_open(options, c->console, &c->engine));
     c->sampling = session.sampling = cli_sampling(options, c->engine);
     gab_engine_get_info(c->engine, &c->info);
-    GAB_TRY(create_format(c));
+    GAB_TRY(gab_chat_create(c->engine, variables, &c->format));
     if (!gab_chat_has_template(c->format))
         cli_console_say(c->console,
                         "the model has no chat template: turns are written as \"User:\" and \"Assistant:\"");
@@ -232,13 +232,13 @@ static gab_status open_all(chat *c) {
     return cli_output_open(&c->output, "-", &c->console->log);
 }
 
-static gab_status run_all(chat *c, line_input *input) {
+static gab_status run_all(chat *c, line_input *input, const char *variables) {
     bool quit = false;
     const char *prompt = c->options->prompt;
     GAB_TRY(line_input_open(input, c->options->file, &c->console->log));
     c->interactive = input->interactive;
     c->dim = c->interactive && cli_is_styled(STDERR_FILENO);
-    GAB_TRY(open_all(c));
+    GAB_TRY(open_all(c, variables));
     if (c->interactive) cli_console_say(c->console, "%s; /help lists the commands", c->info.model_name);
     cli_interrupt_start_lasting(&c->interrupt, c->session);
     gab_status status = prompt ? handle(c, prompt, strlen(prompt), &quit) : GAB_OK;
@@ -250,7 +250,10 @@ static gab_status run_all(chat *c, line_input *input) {
 gab_status cli_chat(const cli_options *options, cli_console *console) {
     chat c = {.options = options, .console = console};
     line_input input = {0};
-    gab_status status = run_all(&c, &input);
+    char *variables = NULL;
+    gab_status status = make_variables(&c, &variables);
+    if (status == GAB_OK) status = run_all(&c, &input, variables);
+    cJSON_free(variables);
     line_input_close(&input);
     status = cli_output_close(&c.output, status);
     gab_session_destroy(&c.session);

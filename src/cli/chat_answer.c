@@ -211,7 +211,7 @@ static void say_summary(const answer *a) {
                         "the context of %u tokens is full: /undo takes back the last turn, --context-shift forgets the "
                         "oldest ones",
                         c->info.context);
-    if (!c->dim && !c->interactive && !c->options->verbose) return;
+    if (!c->interactive && !c->options->verbose) return;
     const double speed = a->decode_ms > 0 && a->n_token > 1 ? ((double)a->n_token - 1) * 1000 / a->decode_ms : 0;
     cli_console_say_faintly(c->console, c->dim, "%zu tokens, %.1f tokens/s; %zu of %u left", a->n_token, speed,
                             context_left(c), c->info.context);
@@ -221,12 +221,11 @@ static void say_summary(const answer *a) {
 }
 
 /* There is no answer: as before. */
-static void take_back(chat *c) {
-    if (!chat_messages_last_is(&c->messages, "user")) return;
-    if (c->before)
-        (void)chat_messages_add(&c->messages, "assistant", c->before, strlen(c->before)); /* memory was had for it */
-    else if (c->asked)
-        chat_messages_drop_last(&c->messages);
+static gab_status take_back(const answer *a) {
+    chat *c = a->chat;
+    if (c->before && !chat_messages_add(&c->messages, "assistant", c->before, strlen(c->before))) return fail_memory(a);
+    if (c->asked) chat_messages_drop_last(&c->messages);
+    return GAB_OK;
 }
 
 static gab_status finish(answer *a) {
@@ -241,7 +240,7 @@ static gab_status finish(answer *a) {
     if (a->n_text > 0) {
         if (!chat_messages_add(&c->messages, "assistant", a->text, a->n_text)) return fail_memory(a);
     } else { /* templates refuse empty answers, and messages without one */
-        take_back(c);
+        GAB_TRY(take_back(a));
         cli_console_say(c->console, "nothing was said: %s",
                         c->before  ? "the answer of before stays"
                         : c->asked ? "the message is taken back"
@@ -271,10 +270,10 @@ gab_status chat_answer(chat *c, bool *cancelled) {
     if (status == GAB_OK) {
         status = finish(&a);
         *cancelled = cli_interrupt_take();
-    } else if (a.n_text > 0 && !c->options->json) {
-        cli_output_print(&c->output, "\n");
+    } else {
+        if (a.n_text > 0 && !c->options->json) cli_output_print(&c->output, "\n");
+        take_back(&a); /* what has failed is the answer */
     }
-    if (status != GAB_OK) take_back(c);
     gab_text_stream_destroy(&a.stream);
     gab_text_stream_destroy(&a.thoughts);
     gab_tokens_free(&a.prompt);

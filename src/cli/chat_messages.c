@@ -7,6 +7,7 @@
 #include <cjson/cJSON.h>
 
 #include "base/file.h"
+#include "base/utf8.h"
 
 static const size_t file_bytes_max = (size_t)64 << 20;
 static const char *const roles[] = {"system", "user", "assistant"};
@@ -148,12 +149,13 @@ gab_status chat_messages_save(const char *path, const gab_log *log, const chat_m
                cJSON_AddStringToObject(item, "role", messages->items[i].role) &&
                cJSON_AddStringToObject(item, "content", messages->items[i].content);
     }
-    char *text = made ? cJSON_Print(list) : NULL;
+    char *printed = made ? cJSON_Print(list) : NULL, *text = printed ? gab_utf8_clean(printed) : NULL;
+    cJSON_free(printed);
     cJSON_Delete(list);
     if (!text) return gab_fail(log, GAB_ERROR_HOST_MEMORY, "out of host memory writing %s", path);
     gab_status status = GAB_OK;
     if (!gab_file_write_all(path, text, strlen(text)))
         status = gab_fail(log, GAB_ERROR_FILE, "cannot write %s: %s", path, strerror(errno));
-    cJSON_free(text);
+    free(text);
     return status;
 }

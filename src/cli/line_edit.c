@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <termios.h>
 #include <unistd.h>
 #include <wchar.h>
@@ -15,9 +16,10 @@
 #include <histedit.h>
 
 #include "base/file.h"
+#include "base/progress.h"
 #include "cli/interrupt.h"
 
-enum { HISTORY_MAX = 1000, N_SIGNAL = 5, N_SIGNAL_OF_SCREEN = 2 /* the first ones */ };
+enum { HISTORY_MAX = 1000, HISTORY_BYTES_MAX = 1 << 20, N_SIGNAL = 5, N_SIGNAL_OF_SCREEN = 2 /* the first ones */ };
 
 struct line_edit {
     EditLine *el;
@@ -32,7 +34,7 @@ struct line_edit {
 static const int signals[N_SIGNAL] = {SIGCONT, SIGWINCH, SIGTERM, SIGHUP, SIGQUIT};
 static volatile sig_atomic_t screen_changed;
 static struct termios settings_before; /* of the terminal */
-static bool settings_known;
+static volatile sig_atomic_t settings_known;
 
 static void note_change(int signal_number) {
     (void)signal_number;
@@ -102,16 +104,20 @@ static void open_history(line_edit *edit) {
         return;
     }
     memcpy(edit->file + strlen(edit->file), name, sizeof name);
+    struct stat info = {.st_size = 0};
     int fd = open(edit->file, O_WRONLY | O_CREAT | O_CLOEXEC, 0600); /* before libedit makes it for everyone */
-    if (fd >= 0) close(fd);
-    history(edit->history, &event, H_LOAD, edit->file); /* an empty or damaged one is replaced */
-    history(edit->history, &event, H_SAVE, edit->file); /* as many as are kept */
+    if (fd >= 0) {
+        fstat(fd, &info);
+        close(fd);
+    }
+    const bool read = history(edit->history, &event, H_LOAD, edit->file) >= 0;
+    if (!read || info.st_size > HISTORY_BYTES_MAX) /* empty, damaged or grown: as many as are kept */
+        history(edit->history, &event, H_SAVE, edit->file);
 }
 
 line_edit *line_edit_create(void) {
     HistEvent event;
-    const char *terminal = getenv("TERM");
-    if (!terminal || strcmp(terminal, "dumb") == 0) return NULL;
+    if (!gab_terminal_obeys(STDIN_FILENO)) return NULL;
     if (!setlocale(LC_CTYPE, "") || MB_CUR_MAX == 1) setlocale(LC_CTYPE, "C.UTF-8");
     line_edit *edit = calloc(1, sizeof *edit);
     if (!edit) return NULL;

@@ -327,9 +327,6 @@ static bool check(const cli_command *command, const cli_options *options) {
     if (options->quick && options->full) return usage_error(command, "give one of --quick and --full, not both");
     if (!!options->devices + options->all_devices + (command->bit == CLI_BENCH && options->engine.device) > 1)
         return usage_error(command, "give one of --device, --devices and --all-devices, not several");
-    if (options->devices && (options->devices[0] == ',' || options->devices[strlen(options->devices) - 1] == ',' ||
-                             !options->devices[0] || strstr(options->devices, ",,")))
-        return usage_error(command, "--devices: a name in '%s' is empty", options->devices);
     if (options->arguments.n > 0 && strcmp(options->arguments.items[0], "compare") != 0)
         return usage_error(command, "'gabbro bench' takes no argument '%s'; files come behind 'compare'",
                            options->arguments.items[0]);

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/utf8.h"
 
 /* ---- standard error ---------------------------------------------------------------------------------------------- */
@@ -58,31 +59,31 @@ void cli_console_free(cli_console *console) {
     gab_progress_free(&console->progress);
 }
 
-void cli_console_say(cli_console *console, const char *format, ...) {
-    if (console->quiet) return;
+static void say(cli_console *console, bool faint, const char *format, va_list args) {
     char message[GAB_MESSAGE_MAX];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(message, sizeof message, format, args);
-    va_end(args);
-    gab_text_tame(message);
-    print_line(console, "", message, "");
-}
-
-void cli_console_say_faintly(cli_console *console, bool faint, const char *format, ...) {
     if (console->quiet) return;
-    char message[GAB_MESSAGE_MAX];
-    va_list args;
-    va_start(args, format);
     vsnprintf(message, sizeof message, format, args);
-    va_end(args);
     gab_text_tame(message);
     print_line(console, faint ? "\033[2m" : "", message, faint ? "\033[0m" : "");
 }
 
+void cli_console_say(cli_console *console, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    say(console, false, format, args);
+    va_end(args);
+}
+
+void cli_console_say_faintly(cli_console *console, bool faint, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    say(console, faint, format, args);
+    va_end(args);
+}
+
 bool cli_is_styled(int fd) {
-    const char *terminal = getenv("TERM"), *no_color = getenv("NO_COLOR");
-    return isatty(fd) && terminal && terminal[0] && strcmp(terminal, "dumb") != 0 && !(no_color && no_color[0]);
+    const char *no_color = getenv("NO_COLOR");
+    return gab_terminal_obeys(fd) && !(no_color && no_color[0]);
 }
 
 /* ---- results ----------------------------------------------------------------------------------------------------- */
@@ -96,28 +97,28 @@ gab_status cli_output_open(cli_output *output, const char *path, const gab_log *
     *output = (cli_output){.file = stdout, .path = "standard output", .log = log};
     if (strcmp(path, "-") == 0) return GAB_OK;
     output->path = path;
-    output->file = NULL;
-    if (stat(path, &info) != 0 || S_ISREG(info.st_mode)) {
-        const size_t n = strlen(path) + sizeof ".part";
-        output->part = malloc(n);
-        if (!output->part) return gab_fail(log, GAB_ERROR_HOST_MEMORY, "out of host memory");
-        snprintf(output->part, n, "%s.part", path);
-    }
-    output->file = fopen(output->part ? output->part : path, "wb");
+    /* what a link names (/dev/stdout), a device, a file in a folder that takes no new ones: in place */
+    const bool beside = lstat(path, &info) != 0 || S_ISREG(info.st_mode);
+    output->file = beside ? gab_file_create_beside(path, output->part, sizeof output->part) : NULL;
     if (output->file) return GAB_OK;
-    gab_status status = write_failed(output);
-    free(output->part);
-    output->part = NULL;
-    return status;
+    output->part[0] = 0;
+    output->file = fopen(path, "wb");
+    return output->file ? GAB_OK : write_failed(output);
 }
 
 gab_status cli_output_check(const char *path, const gab_log *log) {
-    cli_output output;
+    const cli_output output = {.path = path, .log = log};
+    char part[sizeof output.part];
     struct stat info;
-    if (strcmp(path, "-") == 0 || (stat(path, &info) == 0 && !S_ISREG(info.st_mode) && !S_ISDIR(info.st_mode)))
-        return GAB_OK;
-    GAB_TRY(cli_output_open(&output, path, log));
-    cli_output_close(&output, GAB_ERROR_CANCELLED); /* without a word */
+    if (strcmp(path, "-") == 0) return GAB_OK;
+    if (stat(path, &info) == 0) {
+        errno = EISDIR;
+        return !S_ISDIR(info.st_mode) && access(path, W_OK) == 0 ? GAB_OK : write_failed(&output);
+    }
+    FILE *file = gab_file_create_beside(path, part, sizeof part);
+    if (!file) return write_failed(&output);
+    fclose(file);
+    remove(part);
     return GAB_OK;
 }
 
@@ -142,10 +143,8 @@ gab_status cli_output_close(cli_output *output, gab_status status) {
     if (status == GAB_OK) status = cli_output_flush(output);
     /* standard output may get more */
     if (output->file != stdout && fclose(output->file) != 0 && status == GAB_OK) status = write_failed(output);
-    if (status == GAB_OK && output->part && rename(output->part, output->path) != 0) status = write_failed(output);
-    if (status != GAB_OK && output->part) remove(output->part);
-    free(output->part);
-    output->part = NULL;
+    if (status == GAB_OK && output->part[0] && rename(output->part, output->path) != 0) status = write_failed(output);
+    if (status != GAB_OK && output->part[0]) remove(output->part);
     output->file = NULL;
     return status;
 }

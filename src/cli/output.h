@@ -38,7 +38,7 @@ bool cli_is_styled(int fd);
 typedef struct cli_output {
     FILE *file;
     const char *path; /* for messages */
-    char *part;       /* where it is written until it is complete, beside path; NULL: in place */
+    char part[4096];  /* where it is written until it is complete, beside path; "": in place */
     const gab_log *log;
 } cli_output;
 

@@ -5,10 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/utf8.h"
 #include "format/reader.h"
 #include "model/folder.h"
 #include "model/synth.h"
-#include "base/utf8.h"
 
 static const gab_architecture *const architectures[] = {
     &gab_gpt2,    &gab_llama,  &gab_mistral3, &gab_qwen2,  &gab_qwen3,   &gab_qwen3moe, &gab_phi3,

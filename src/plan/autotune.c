@@ -9,7 +9,7 @@
 #include "plan/tune_cache.h"
 
 /* Raise it when proving or timing changes so that what is in caches should be measured again. */
-enum { METHOD_VERSION = 3 };
+enum { METHOD_VERSION = 4 };
 
 enum { CANDIDATE_MAX = 64 };
 
@@ -110,19 +110,22 @@ static void add_candidate(const tuner *t, contest *c, uint32_t i) {
         c->order[c->n++] = i;
 }
 
+/* Of the same type, with many columns for few. */
+static gab_operation with_more(gab_operation o) {
+    return o >= GAB_OP_MATMUL_SMALL && o < GAB_OP_MATMUL ? o - GAB_OP_MATMUL_SMALL + GAB_OP_MATMUL : o;
+}
+
 /* Products of few columns are not measured where tries are dear: what was fastest for many serves them; where there are
  * none of many, as of a head's type, they are rare. */
 static bool follows_more(const tuner *t, gab_operation o) {
-    const gab_operation more = o - GAB_OP_MATMUL_SMALL + GAB_OP_MATMUL;
-    return t->lazy && !t->options->again && o >= GAB_OP_MATMUL_SMALL && o < GAB_OP_MATMUL &&
-           (t->measured[more] || !t->asked[more]);
+    const gab_operation more = with_more(o);
+    return t->lazy && !t->options->again && more != o && (t->measured[more] || !t->asked[more]);
 }
 
 /* The rule's own, then its family, then the other. */
 static contest contest_of(const tuner *t, const gab_workload *workload) {
     contest c = {.workload = workload, .best = -1};
-    const gab_operation o = workload->operation;
-    const gab_operation more = o - GAB_OP_MATMUL_SMALL + GAB_OP_MATMUL;
+    const gab_operation o = workload->operation, more = with_more(o);
     const uint32_t first = t->set->choice[follows_more(t, o) && t->measured[more] ? more : o];
     uint32_t n_variant;
     c.variants = gab_variants(o, &n_variant);
@@ -187,9 +190,11 @@ static gab_status take_time(tuner *t, contest *c, uint32_t i) {
     gab_timing_shape(t->vk, &c->ground, r->shape, sizeof r->shape);
     r->gb_s = gab_timing_bytes(&c->ground) / r->ms * 1e-6;
     r->gflop_s = gab_timing_operations(t->vk, &c->ground) / r->ms * 1e-6;
-    const bool far_slower = c->best_ms > 0 && r->ms > (t->lazy ? hopeless_family_cpu : hopeless_family) * c->best_ms;
-    if (of_other_family(c, i) && far_slower) c->family_hopeless = true;
-    if (of_other_family(c, i) && far_slower && t->n_measured == 0) t->family_hopeless = true;
+    const double far_slower = t->lazy ? hopeless_family_cpu : hopeless_family;
+    if (of_other_family(c, i) && c->best_ms > 0 && r->ms > far_slower * c->best_ms) {
+        c->family_hopeless = true;
+        t->family_hopeless = t->family_hopeless || t->n_measured == 0;
+    }
     return GAB_OK;
 }
 
@@ -198,8 +203,7 @@ static bool is_disappointing(const tuner *t, const contest *c) {
     const gab_operation o = c->workload->operation;
     if (c->best < 0 || !(c->best_ms > 0) || o < GAB_OP_MATMUL_SMALL || gab_workload_is_attention(c->workload))
         return false;
-    const gab_tune_result *best = &t->report->results[c->first_result + (size_t)c->best];
-    return best->gflop_s < gain_of_many * t->one_gflop_s[gab_workload_type(c->workload)];
+    return result_of(t, c, (uint32_t)c->best)->gflop_s < gain_of_many * t->one_gflop_s[gab_workload_type(c->workload)];
 }
 
 /* Why a candidate is not even tried once another is right; NULL: it is. */
@@ -436,8 +440,7 @@ static void say_end(const tuner *t) {
     if (t->n_out_of_time)
         gab_log_print(&t->log, GAB_LOG_INFO,
                       "tuning ran out of time for %u of them, which use the best of what was tried; %s'gabbro tune' "
-                      "takes the time "
-                      "it needs",
+                      "takes the time it needs",
                       t->n_out_of_time, t->n_left ? "the next start goes on; " : "");
 }
 

@@ -9,6 +9,9 @@
  * first waited for. When a turn ends with the first one's token, its part of the queued step is dropped: the result is
  * not looked at, and the keys and values that it writes lie behind the session's last position. Steps follow one
  * another on the device, so that whoever gets such a page next writes it later.
+ *
+ * A step of many submits, a long prompt on a slow device, is broken off between two of them when nobody waits for it
+ * any more.
  */
 #include <stdio.h>
 #include <string.h>
@@ -72,8 +75,8 @@ static gab_status run_logits(gab_engine *e, gab_batch *b, uint32_t parity, const
     return GAB_OK;
 }
 
-/* A step while none is queued or running: all of one of logits, else all but the last of its submits. CANCELLED: nobody
- * waits for it any more, and nothing of it is left on the device. */
+/* A step while none is queued or running: all of one of logits, else until its last submits are queued. CANCELLED:
+ * nobody waits for it any more, and nothing of it is left on the device. */
 static gab_status start(gab_engine *e, gab_batch *b, uint32_t parity) {
     going_on r = {e, b};
     const gab_plan_stop stop = {is_unwanted, &r};
@@ -131,35 +134,29 @@ static bool all_caught_up(const gab_engine *e) {
     return true;
 }
 
-static void finish_part(gab_engine *e, const gab_batch_part *part, const uint32_t *tokens) {
+static void take_results(gab_engine *e, const gab_batch_part *part, const uint32_t *tokens) {
     gab_session *s = part->session;
-    s->n_step--;
-    if (part->turn == s->turn) {
-        s->n_ahead -= part->n_row;
-        s->n_draw -= part->draws;
-        s->n_computed += part->n_row;
-        if (s->n_computed == s->n_token && all_caught_up(e)) e->n_lost = 0;
-        if (part->draws)
-            take_token(e, s, (int32_t)tokens[part->out]);
-        else if (s->n_computed == s->n_token)
-            gab_session_end(s, GAB_STOP_COUNT, -1);
-        if (s->state == GAB_SESSION_RUNNING && s->cancelled) gab_session_end(s, GAB_STOP_CANCELLED, -1);
-    } else { /* dropped, with the page that it may have needed */
-        gab_session_release_pages(s, (s->n_computed + s->n_ahead + GAB_PAGE - 1) / GAB_PAGE);
-    }
-    if (s->n_step == 0) pthread_cond_broadcast(&s->changed);
+    s->n_computed += part->n_row;
+    if (s->n_computed == s->n_token && all_caught_up(e)) e->n_lost = 0;
+    if (part->draws)
+        take_token(e, s, (int32_t)tokens[part->out]);
+    else if (s->n_computed == s->n_token)
+        gab_session_end(s, GAB_STOP_COUNT, -1);
 }
 
-/* Of a step that was broken off: nothing is computed. */
-static void drop_part(const gab_batch_part *part) {
+/* tokens: NULL where the step was broken off, and nothing is computed. */
+static void finish_part(gab_engine *e, const gab_batch_part *part, const uint32_t *tokens) {
     gab_session *s = part->session;
+    const bool awaited = part->turn == s->turn;
     s->n_step--;
-    if (part->turn == s->turn) {
+    if (awaited) {
         s->n_ahead -= part->n_row;
         s->n_draw -= part->draws;
+        if (tokens) take_results(e, part, tokens);
         if (s->state == GAB_SESSION_RUNNING && s->cancelled) gab_session_end(s, GAB_STOP_CANCELLED, -1);
     }
-    gab_session_release_pages(s, (s->n_computed + s->n_ahead + GAB_PAGE - 1) / GAB_PAGE);
+    if (!awaited || !tokens) /* dropped, with the pages that it may have needed */
+        gab_session_release_pages(s, (s->n_computed + s->n_ahead + GAB_PAGE - 1) / GAB_PAGE);
     if (s->n_step == 0) pthread_cond_broadcast(&s->changed);
 }
 
@@ -238,7 +235,7 @@ static gab_status advance(gab_engine *e, flight *f) {
         status = start(e, b, f->first);
         pthread_mutex_lock(&e->lock);
         if (status == GAB_ERROR_CANCELLED) {
-            for (uint32_t i = 0; i < b->n_part; i++) drop_part(&b->parts[i]);
+            for (uint32_t i = 0; i < b->n_part; i++) finish_part(e, &b->parts[i], NULL);
             f->n = 0;
             return GAB_OK;
         }

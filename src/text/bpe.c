@@ -1,10 +1,10 @@
 #include "text/bpe.h"
 
 #include "base/hash.h"
+#include "base/utf8.h"
 #include "format/reader.h"
 #include "text/characters.h"
 #include "text/token_index.h"
-#include "base/utf8.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 #include "text/characters.h"
-#include "text/token_index.h"
 #include "base/utf8.h"
+#include "text/token_index.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "text/tokenizer_parts.h"
 #include "base/utf8.h"
+#include "text/tokenizer_parts.h"
 
 /* Where a file has no template: names, as in a play. */
 static const char PLAIN[] = "{% for m in messages %}"
@@ -17,7 +17,11 @@ static const char PLAIN_STOP[] = "\nUser:";
 /* Around what a model thinks aloud: Qwen 3 and DeepSeek R1, Ministral 3 and Magistral, Gemma 4. */
 static const char *const thoughts[][2] = {
     {"<think>", "</think>"}, {"[THINK]", "[/THINK]"}, {"<|channel>", "<channel|>"}};
-enum { N_THOUGHT = sizeof thoughts / sizeof *thoughts, N_SPECIALS = 3, THOUGHT_WITHIN = 4 };
+enum {
+    N_THOUGHT = sizeof thoughts / sizeof *thoughts,
+    N_SPECIALS = 3,
+    THOUGHT_WITHIN = 4, /* tokens before an answer, among which a template opens a thought */
+};
 
 struct gab_chat {
     gab_chat_template *template;
@@ -28,7 +32,7 @@ struct gab_chat {
     char *variables;                             /* an object, or NULL */
     int32_t begin, channel, message, end;        /* the frame of the parts of an answer (gpt-oss); -1: there is none */
     int32_t opens[N_THOUGHT], closes[N_THOUGHT]; /* thoughts; -1: there are none */
-    gab_special_set raw;       /* the tokenizer's normalized ones as they are spelled in a message; texts are its own */
+    gab_special_set raw;       /* the tokenizer's normalized ones as a message spells them; texts are the tokenizer's */
     bool *markers[N_SPECIALS]; /* [items] of specials_of: the template writes it between messages */
 };
 

@@ -1,8 +1,8 @@
 #include "text/normalize.h"
 #include "base/arena.h"
+#include "base/utf8.h"
 #include "text/nfc.h"
 #include "text/pattern.h"
-#include "base/utf8.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 #include "text/pattern.h"
-#include "format/reader.h"
 #include "base/utf8.h"
+#include "format/reader.h"
 
 #include <stdlib.h>
 #include <string.h>

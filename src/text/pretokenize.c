@@ -1,7 +1,7 @@
 #include "text/pretokenize.h"
+#include "base/utf8.h"
 #include "text/alphabet.h"
 #include "text/pattern.h"
-#include "base/utf8.h"
 
 #include <stdlib.h>
 #include <string.h>

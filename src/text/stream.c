@@ -3,8 +3,8 @@
  * their character. U+0000 comes out as U+FFFD too, as the text is zero-terminated. Text that may be the beginning of a
  * stop string waits as well. The space that SentencePiece puts in front of a text is left out.
  */
-#include "text/tokenizer.h"
 #include "base/utf8.h"
+#include "text/tokenizer.h"
 
 #include <stdlib.h>
 #include <string.h>

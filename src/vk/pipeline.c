@@ -97,31 +97,31 @@ static char *cache_read(gab_pipeline_store *store, size_t *n) {
     return file;
 }
 
+static void cache_save(const gab_pipeline_store *store, const char *file, size_t n) {
+    const gab_log *log = &store->vk->log;
+    char path[4096];
+    if (!cache_path(store->vk, path, sizeof path))
+        gab_log_print(log, GAB_LOG_WARNING,
+                      "no cache folder can be made (%s; XDG_CACHE_HOME or HOME says where): pipelines are compiled at "
+                      "every start",
+                      strerror(errno));
+    else if (!gab_file_write_all(path, file, n) && !store->cache_warned)
+        gab_log_print(log, GAB_LOG_WARNING,
+                      "pipeline cache %s cannot be written (%s): pipelines are compiled at every start", path,
+                      strerror(errno));
+}
+
 static void cache_write(gab_pipeline_store *store) {
     gab_vk *vk = store->vk;
-    char path[4096];
     size_t n = 0;
     if (!store->cache_changed || !vk->executes) return;
     if (vk->fn.vkGetPipelineCacheData(vk->device, store->cache, &n, NULL) != VK_SUCCESS || n > CACHE_BYTES_MAX) return;
     char *file = malloc(sizeof(cache_header) + n);
     if (file &&
         vk->fn.vkGetPipelineCacheData(vk->device, store->cache, &n, file + sizeof(cache_header)) == VK_SUCCESS) {
-        cache_header header = header_of(vk, file + sizeof header, n);
+        const cache_header header = header_of(vk, file + sizeof header, n); /* with size and sum */
         memcpy(file, &header, sizeof header);
-        if (memcmp(&header, &store->cache_found, sizeof header) == 0) { /* size and sum are what is there */
-            free(file);
-            return;
-        }
-        if (!cache_path(vk, path, sizeof path))
-            gab_log_print(
-                &vk->log, GAB_LOG_WARNING,
-                "no cache folder can be made (%s; XDG_CACHE_HOME or HOME says where): pipelines are compiled at "
-                "every start",
-                strerror(errno));
-        else if (!gab_file_write_all(path, file, sizeof header + n) && !store->cache_warned)
-            gab_log_print(&vk->log, GAB_LOG_WARNING,
-                          "pipeline cache %s cannot be written (%s): pipelines are compiled at every start", path,
-                          strerror(errno));
+        if (memcmp(&header, &store->cache_found, sizeof header) != 0) cache_save(store, file, sizeof header + n);
     }
     free(file);
 }
