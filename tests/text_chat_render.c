@@ -56,6 +56,7 @@ static char *show(const gab_tokenizer *tokenizer, const gab_chat *chat, const ga
     size_t n_token, used = 0, size = 1 << 16;
     char *text = malloc(size);
     CHECK(text);
+    text[0] = 0;
     CHECK_OK(gab_chat_render(chat, messages, n, answer, &tokens, &n_token));
     for (size_t i = 0; i < n_token; i++) {
         size_t n_byte;
