@@ -25,6 +25,7 @@ GAB_TEST(names_taken_apart) {
         {"org/name@v1.0:x.gguf", "org/name", "v1.0", "x.gguf"},
         {"org/name@refs/pr/1", "org/name", "refs/pr/1", ""},
         {"org/name:a@b", "org/name", "main", "a@b"},
+        {"org/name:\302\240\303\251.gguf", "org/name", "main", "\302\240\303\251.gguf"},
         {"Org.x/Na_me-1.5b", "Org.x/Na_me-1.5b", "main", ""},
     };
     static const char *const bad[] = {"",
@@ -47,6 +48,7 @@ GAB_TEST(names_taken_apart) {
                                       "C:\\x",
                                       "~/model",
                                       "org/name@:",
+                                      "org/name:a\302\233[31mb",
                                       "org/name:./x"};
     gab_hub_name name;
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {

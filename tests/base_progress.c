@@ -3,6 +3,7 @@
 #include "base/progress.h"
 
 #include <fcntl.h>
+#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -68,6 +69,38 @@ GAB_TEST(drawn_and_erased_on_terminal) {
     CHECK(strstr(text, "loading weights [") && strstr(text, "0%"));
     CHECK(strcmp(text + strlen(text) - 5, "\r\033[K$") == 0);
     gab_progress_free(&progress);
+}
+
+/* Never wider than the terminal, where it would go on in the next line; what comes behind the bar goes first. */
+GAB_TEST(keeps_to_the_width) {
+    static const struct {
+        unsigned short n_column;
+        bool has_detail;
+    } rows[] = {{20, false}, {50, false}, {80, true}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char text[65536];
+        gab_progress progress;
+        terminal t = open_terminal();
+        const struct winsize size = {.ws_row = 20, .ws_col = rows[i].n_column};
+        size_t widest = 0;
+        CHECK(ioctl(t.master, TIOCSWINSZ, &size) == 0);
+        gab_progress_init(&progress, t.out, false);
+        for (uint64_t k = 0; k <= 10; k++) {
+            gab_progress_detail(&progress, "downloading", "1.2 GB of 4.6 GB 35 MB/s", k, 10);
+            sleep_ms(50);
+        }
+        read_terminal(&t, text, sizeof text);
+        CHECK(strstr(text, "downloading ["));
+        CHECK((strstr(text, "1.2 GB") != NULL) == rows[i].has_detail);
+        for (const char *at = text; *at; at += strcspn(at, "\r"), at += *at == '\r') {
+            const size_t n = strcspn(at, "\r\033");
+            if (n > widest) widest = n;
+        }
+        if (widest >= rows[i].n_column) FAIL("%zu columns of %u", widest, rows[i].n_column);
+        gab_progress_free(&progress);
+        fclose(t.out);
+        close(t.master);
+    }
 }
 
 GAB_TEST(nothing_for_short_work) {
