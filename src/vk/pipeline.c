@@ -136,6 +136,8 @@ gab_status gab_pipeline_store_create(gab_vk *vk, gab_pipeline_store **out) {
     pthread_mutex_init(&store->lock, NULL);
     *out = store;
     char *data = cache_read(store, &n);
+    /* A header alone holds no pipeline; SwiftShader would put its own behind it, one more at every start. */
+    if (n <= sizeof(VkPipelineCacheHeaderVersionOne)) n = 0;
     VkPipelineCacheCreateInfo info = {
         .sType = VK_STRUCTURE_TYPE_PIPELINE_CACHE_CREATE_INFO, .initialDataSize = n, .pInitialData = data};
     VkResult result = vk->fn.vkCreatePipelineCache(vk->device, &info, NULL, &store->cache);
