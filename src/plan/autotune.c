@@ -198,6 +198,11 @@ static gab_status take_time(tuner *t, contest *c, uint32_t i) {
     return GAB_OK;
 }
 
+/* A product of many columns whose one-column product was timed: its time says whether the others are to be tried. */
+static bool may_disappoint(const tuner *t, const gab_workload *w) {
+    return w->operation >= GAB_OP_MATMUL && !gab_workload_is_attention(w) && t->one_gflop_s[gab_workload_type(w)] > 0;
+}
+
 /* Whether the best so far is no better than as many products of one column. */
 static bool is_disappointing(const tuner *t, const contest *c) {
     const gab_operation o = c->workload->operation;
@@ -217,6 +222,7 @@ static const char *reason_against(const tuner *t, const contest *c, uint32_t i) 
 /* Those behind it are not tried when it is right, so that it need not be timed. */
 static bool is_alone(const tuner *t, const contest *c, uint32_t i) {
     if (!t->lazy || t->options->again || c->best >= 0) return false;
+    if (may_disappoint(t, c->workload) && i + 1 < c->n) return false;
     for (uint32_t k = i + 1; k < c->n; k++)
         if (!reason_against(t, c, k)) return false;
     return true;
