@@ -4,6 +4,10 @@
 #ifndef GAB_COLUMNS_GLSL
 #define GAB_COLUMNS_GLSL
 
+#ifndef COLUMN_GROUP
+#define COLUMN_GROUP gl_WorkGroupID.z
+#endif
+
 layout(constant_id = GAB_SPEC_EXPERTS) const uint EXPERTS = GAB_EXPERTS_NONE;
 #ifdef MATMUL_PAIRS
 layout(std430, binding = 9) readonly buffer Route {
@@ -18,7 +22,7 @@ uint run_first = 0, run_count = 1; // RUNS: the group's
 
 // The first column of a group that has `cols`, and how many columns there are; false: the group has nothing to do.
 bool columns_of_group(const uint cols, out uint first_col, out uint n_col) {
-    first_col = gl_WorkGroupID.z * cols;
+    first_col = COLUMN_GROUP * cols;
     n_col = args.of_outs != 0 ? step_now.n_out : step_now.n_row;
     if (EXPERTS == GAB_EXPERTS_PAIRS) {
         n_col *= args.n_used;
@@ -26,12 +30,12 @@ bool columns_of_group(const uint cols, out uint first_col, out uint n_col) {
         expert = route.expert[first_col];
     }
     if (EXPERTS == GAB_EXPERTS_RUNS) {
-        uint run = gl_WorkGroupID.z / args.run_parts;
+        uint run = COLUMN_GROUP / args.run_parts;
         if (run >= route.n_run) return false;
         expert = route.runs[run].expert;
         run_first = route.runs[run].first;
         run_count = n_col = route.runs[run].count;
-        first_col = gl_WorkGroupID.z % args.run_parts * cols;
+        first_col = COLUMN_GROUP % args.run_parts * cols;
     }
     if (EXPERTS != GAB_EXPERTS_NONE) {
         if (expert - args.first_expert >= args.n_expert) return false; // wraps below the shard

@@ -1,8 +1,10 @@
 // lane.glsl - y = W x for COLS activation rows, one weight row a lane: no shared memory, no barrier. The form for CPU drivers, where
 // all lanes of a group are one vector: activations are read once for all of them. A column's arithmetic does not depend on ROWS or
-// COLS. Grid: weight rows / (LANES * ROWS), folded; z: columns / COLS. X_ADDRESS: activations are read at their address.
+// COLS. Grid: columns / COLS, so that groups one after another read the same weights, which a processor's caches then hold; y, z: weight
+// rows / (LANES * ROWS), folded. X_ADDRESS: activations are read at their address.
 #extension GL_EXT_control_flow_attributes : require
 #define UNROLL [[unroll]]
+#define COLUMN_GROUP gl_WorkGroupID.x
 #include "args.h"
 
 layout(constant_id = GAB_SPEC_LANES) const uint LANES = 8;
@@ -19,23 +21,30 @@ layout(push_constant, std430) uniform Push {
 layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer Vectors {
     vec4 value;
 };
-vec4 x_vector(uint at) {
+Vectors x_from[COLS];
+void x_start(uint c, uint at) {
     Vectors all = Vectors(uvec2(args.x_low, args.x_high));
-    return all[at].value;
+    x_from[c] = all[at];
+}
+vec4 x_vector(uint c, uint at) {
+    return x_from[c][at].value;
 }
 #else
 layout(std430, binding = 3) readonly buffer X {
     vec4 x[];
 };
-vec4 x_vector(uint at) {
-    return x[at];
+uint x_from[COLS];
+void x_start(uint c, uint at) {
+    x_from[c] = at;
+}
+vec4 x_vector(uint c, uint at) {
+    return x[x_from[c] + at];
 }
 #endif
 #include "matmul_epilogue.glsl"
 
 const uint PARTS = DEPTH > WEIGHT_PART ? DEPTH / WEIGHT_PART : 1; // a turn of the loop over the row; with one scale
 
-uint x_at[COLS];
 weight_data parts[ROWS];
 float part_sums[ROWS][COLS];
 
@@ -45,7 +54,7 @@ void add_quads(uint first, const uint n) {
         vec4 quads[ROWS];
         UNROLL for (uint r = 0; r < ROWS; r++) quads[r] = weight_quad(parts[r], q);
         UNROLL for (uint c = 0; c < COLS; c++) {
-            vec4 v = x_vector(x_at[c] + (first + weight_quad_at(q)) / 4);
+            vec4 v = x_vector(c, (first + weight_quad_at(q)) / 4);
             UNROLL for (uint r = 0; r < ROWS; r++)
                 UNROLL for (uint k = 0; k < 4; k++) part_sums[r][c] = fma(quads[r][k], v[k], part_sums[r][c]);
         }
@@ -54,10 +63,10 @@ void add_quads(uint first, const uint n) {
 }
 
 void main() {
-    uint first_row = folded_group() * LANES * ROWS + gl_LocalInvocationID.x;
+    uint first_row = (gl_WorkGroupID.y + gl_WorkGroupID.z * GAB_GRID_FOLD) * LANES * ROWS + gl_LocalInvocationID.x;
     uint first_col, n_col;
     if (!columns_of_group(COLS, first_col, n_col)) return;
-    UNROLL for (uint c = 0; c < COLS; c++) x_at[c] = x_row(min(first_col + c, n_col - 1)) * (args.x_stride / 4);
+    UNROLL for (uint c = 0; c < COLS; c++) x_start(c, x_row(min(first_col + c, n_col - 1)) * (args.x_stride / 4));
 
     uint rows[ROWS];
     float sums[ROWS][COLS];

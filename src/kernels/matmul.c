@@ -11,7 +11,7 @@ const gab_variant gab_matmul_variants[] = {
     {"lane_2x8", GAB_SHADER_MATMUL_LANE_F32, .lane = true, .rows = {2}, .cols = 8, .depth = 16, .needs = GAB_FEATURE_ADDRESS},
     {"lane_2x8_32", GAB_SHADER_MATMUL_LANE_F32, .lane = true, .rows = {2}, .cols = 8, .depth = 32, .needs = GAB_FEATURE_ADDRESS},
     {"lane_1x16", GAB_SHADER_MATMUL_LANE_F32, .lane = true, .rows = {1}, .cols = 16, .depth = 16, .needs = GAB_FEATURE_ADDRESS},
-    {"lane_1x24", GAB_SHADER_MATMUL_LANE_F32, .lane = true, .rows = {1}, .cols = 24, .depth = 16, .needs = GAB_FEATURE_ADDRESS},
+    {"lane_2x12", GAB_SHADER_MATMUL_LANE_F32, .lane = true, .rows = {2}, .cols = 12, .depth = 16, .needs = GAB_FEATURE_ADDRESS},
     {"lane", GAB_SHADER_MATVEC_LANE_F32, .lane = true, .rows = {4}, .cols = 8, .depth = 16, .stand_in = true},
     {"tiled", GAB_SHADER_MATMUL_GROUP_F32, .lanes = 128, .rows = {64}, .cols = 32, .depth = 32},
     {"tiled_64x64", GAB_SHADER_MATMUL_GROUP_F32, .lanes = 256, .rows = {64}, .cols = 64, .depth = 32},
@@ -163,6 +163,11 @@ static void record_shard(const gab_kernel_context *context, const gab_matmul *op
     gab_grid_fold((n_row + group_rows - 1) / group_rows, dispatch.groups);
     dispatch.groups[2] = (n_col + cols - 1) / cols;
     if (op->experts) use_experts(context, op, shard, whole, cols, &args, &dispatch);
+    if (lane) { /* columns first: see lane.glsl */
+        const uint32_t columns = dispatch.groups[2];
+        memmove(dispatch.groups + 1, dispatch.groups, 2 * sizeof *dispatch.groups);
+        dispatch.groups[0] = columns;
+    }
     gab_record_dispatch(context->recorder, &dispatch);
 }
 
