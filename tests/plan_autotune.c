@@ -318,6 +318,33 @@ GAB_TEST(few_columns_follow_many) {
     gab_test_vk_close(&vk);
 }
 
+/* On a processor at first use: two are timed before one is proved; where the faster one is wrong, the other is next. */
+GAB_TEST(the_faster_is_proved_first) {
+    gab_kernel_set set;
+    gab_vk *vk = open_default(&set);
+    const uint32_t first = set.choice[matvec.operation], other = other_than(vk, &set);
+    uint32_t n;
+    if (gab_variants(matvec.operation, &n)[other].lane != set.lane) SKIP("one variant alone of its family");
+    gab_tune_options options = options_default();
+    vk->info.kind = GAB_DEVICE_CPU;
+    for (int i = 0; i < VARIANT_MAX; i++) device.ms[i] = i == (int)first ? 1 : 3;
+    device.ms[other] = 0.5;
+    gab_tune_report report = tune(vk, &options, &set);
+    CHECK(set.choice[matvec.operation] == other && device.n_prove == 1);
+    unsigned n_slower = 0;
+    for (size_t i = 0; i < report.n; i++) n_slower += strstr(report.results[i].reason, "slower: not proved") != NULL;
+    CHECK(n_slower >= 1 && report.results[0].chosen);
+    free(report.results);
+
+    char path[1024];
+    CHECK(gab_test_cache_file("tuning-", path, sizeof path) && remove(path) == 0);
+    CHECK_OK(gab_kernel_set_choose(vk, NULL, false, &set));
+    device.verdicts[other] = GAB_VERDICT_WRONG;
+    choose(vk, &options, &set);
+    CHECK(set.choice[matvec.operation] == first && device.n_prove == 2);
+    gab_test_vk_close(&vk);
+}
+
 /* Few columns of a type that no product of many has: the rule's is proved, and no other tried. */
 GAB_TEST(few_columns_alone_are_proved_only) {
     gab_kernel_set set;

@@ -8,10 +8,8 @@
 /* Of the forms with 8 by 4 sums an invocation, only that of f32 fits the registers of Intel's chips. */
 /* clang-format off */
 const gab_variant gab_matmul_variants[] = {
-    {"lane_2x8", GAB_SHADER_MATMUL_LANE_F32, .lane = true, .rows = {2}, .cols = 8, .depth = 16, .needs = GAB_FEATURE_ADDRESS},
-    {"lane_2x8_32", GAB_SHADER_MATMUL_LANE_F32, .lane = true, .rows = {2}, .cols = 8, .depth = 32, .needs = GAB_FEATURE_ADDRESS},
-    {"lane_1x16_32", GAB_SHADER_MATMUL_LANE_F32, .lane = true, .rows = {1}, .cols = 16, .depth = 32, .needs = GAB_FEATURE_ADDRESS},
-    {"lane_2x12_32", GAB_SHADER_MATMUL_LANE_F32, .lane = true, .rows = {2}, .cols = 12, .depth = 32, .needs = GAB_FEATURE_ADDRESS},
+    {"lane_1x16", GAB_SHADER_MATMUL_LANE_F32, .lane = true, .rows = {1}, .cols = 16, .depth = 32, .needs = GAB_FEATURE_ADDRESS},
+    {"lane_2x12", GAB_SHADER_MATMUL_LANE_F32, .lane = true, .rows = {2}, .cols = 12, .depth = 32, .needs = GAB_FEATURE_ADDRESS},
     {"lane", GAB_SHADER_MATVEC_LANE_F32, .lane = true, .rows = {4}, .cols = 8, .depth = 16, .stand_in = true},
     {"tiled", GAB_SHADER_MATMUL_GROUP_F32, .lanes = 128, .rows = {64}, .cols = 32, .depth = 32},
     {"tiled_64x64", GAB_SHADER_MATMUL_GROUP_F32, .lanes = 256, .rows = {64}, .cols = 64, .depth = 32},
