@@ -69,6 +69,7 @@ typedef struct contest {
     bool prepared, no_memory;
     bool begun_late;      /* with less than half of the budget */
     bool family_hopeless; /* here, of a disappointing operation */
+    bool raced;           /* the first two, in turns */
     double best_ms;       /* 0: none is timed */
     int best;             /* in order; -1: none is right */
 } contest;
@@ -203,6 +204,23 @@ static bool may_disappoint(const tuner *t, const gab_workload *w) {
     return w->operation >= GAB_OP_MATMUL && !gab_workload_is_attention(w) && t->one_gflop_s[gab_workload_type(w)] > 0;
 }
 
+static void set_ms(gab_tune_result *r, double ms) {
+    r->gb_s *= r->ms / ms;
+    r->gflop_s *= r->ms / ms;
+    r->ms = ms;
+}
+
+/* Two again, in turns: their times may be of moments in which the machine was not equally fast. */
+static gab_status time_in_turns(tuner *t, contest *c, uint32_t i, uint32_t k) {
+    const gab_kernel_set a = set_with(t, c, i), b = set_with(t, c, k);
+    const double near_ms = fmin(result_of(t, c, i)->ms, result_of(t, c, k)->ms);
+    double a_ms = 0, b_ms = 0;
+    GAB_TRY(t->functions->duel(t->vk, &a, &b, &c->ground, near_ms, &a_ms, &b_ms));
+    set_ms(result_of(t, c, i), a_ms);
+    set_ms(result_of(t, c, k), b_ms);
+    return GAB_OK;
+}
+
 /* Whether the best so far is no better than as many products of one column. */
 static bool is_disappointing(const tuner *t, const contest *c) {
     const gab_operation o = c->workload->operation;
@@ -287,7 +305,10 @@ static gab_status race(tuner *t, contest *c) {
     gab_status status = first->ms > 0 ? noted(t, c, 1, take_time(t, c, 1)) : GAB_OK;
     c->best_ms = 0;
     GAB_TRY(status);
-    if (second->ms > 0 && second->ms < worthwhile * first->ms) {
+    if (!(second->ms > 0)) return GAB_OK;
+    if (second->ms < close_enough_cpu * first->ms && first->ms < close_enough_cpu * second->ms)
+        GAB_TRY(noted(t, c, 1, time_in_turns(t, c, 0, 1)));
+    if (second->ms < worthwhile * first->ms) {
         const gab_tune_result result = *first;
         const uint32_t index = c->order[0];
         *first = *second;
@@ -295,6 +316,7 @@ static gab_status race(tuner *t, contest *c) {
         c->order[0] = c->order[1];
         c->order[1] = index;
     }
+    c->raced = true;
     return GAB_OK;
 }
 
@@ -317,38 +339,32 @@ static gab_status try_all(tuner *t, contest *c) {
                     t->vk->info.driver);
 }
 
-/* The fastest but one, when it is near; -1: none. */
+/* The fastest but one, when it is near and has not met the fastest; -1: none. */
 static int runner_up(const tuner *t, const contest *c) {
     const double most_ms = c->best_ms * (t->vk->info.kind == GAB_DEVICE_CPU ? close_enough_cpu : close_enough);
     int found = -1;
     for (uint32_t i = 0; i < c->n; i++) {
         const gab_tune_result *r = result_of(t, c, i);
         if ((int)i == c->best || !(r->ms > 0 && r->ms < most_ms)) continue;
+        if (c->raced && c->best == 0 && i == 1) continue;
         if (r->verdict != GAB_VERDICT_RIGHT && strcmp(r->reason, slower) != 0) continue;
         if (found < 0 || r->ms < result_of(t, c, (uint32_t)found)->ms) found = (int)i;
     }
     return found;
 }
 
-/* The two fastest again, in turns: their times may be of moments in which the machine was not equally fast. */
+/* The two fastest again. */
 static gab_status duel(tuner *t, contest *c, uint32_t second) {
-    const gab_kernel_set a = set_with(t, c, (uint32_t)c->best), b = set_with(t, c, second);
     gab_tune_result *r = result_of(t, c, second);
-    double a_ms = 0, b_ms = 0;
-    GAB_TRY(t->functions->duel(t->vk, &a, &b, &c->ground, c->best_ms, &a_ms, &b_ms));
-    const double before = r->ms;
-    if (b_ms >= worthwhile * a_ms) return GAB_OK;
+    GAB_TRY(time_in_turns(t, c, (uint32_t)c->best, second));
+    if (r->ms >= worthwhile * result_of(t, c, (uint32_t)c->best)->ms) return GAB_OK;
     if (r->verdict != GAB_VERDICT_RIGHT) {
         r->reason[0] = 0;
         GAB_TRY(prove(t, c, second, false));
         if (r->verdict != GAB_VERDICT_RIGHT) return GAB_OK;
     }
-    result_of(t, c, (uint32_t)c->best)->ms = a_ms;
-    r->ms = b_ms;
-    r->gb_s *= before / b_ms;
-    r->gflop_s *= before / b_ms;
     c->best = (int)second;
-    c->best_ms = b_ms;
+    c->best_ms = r->ms;
     return GAB_OK;
 }
 
