@@ -103,6 +103,10 @@ void form_scores(uint page) {
     }
 }
 
+// What a probability of 1 is kept as: small ones, of which many keys have one, are then no subnormal numbers of f16, which some
+// devices take for 0, and others keep few bits of.
+const float P_ONE = 16384.0;
+
 void main() {
     if (gl_WorkGroupID.y >= step_now.n_work) return;
     const gab_step_work work = step_now.works[gl_WorkGroupID.y];
@@ -142,7 +146,7 @@ void main() {
         largest = top;
         sum *= shrink;
         [[unroll]] for (uint i = 0; i < PART_QUADS; i++) {
-            const uvec2 packed = pack(mix(exp(x[i] - top), vec4(0.0), equal(x[i], vec4(LOWEST))));
+            const uvec2 packed = pack(mix(exp(x[i] - top) * P_ONE, vec4(0.0), equal(x[i], vec4(LOWEST))));
             const vec4 rounded = unpack(packed);
             p[row * P_STRIDE + part * PART_QUADS + i] = packed;
             sum += (rounded.x + rounded.y) + (rounded.z + rounded.w);
@@ -168,7 +172,7 @@ void main() {
         }
     }
 
-    shares[lane] = part == 0 ? with_sink(head, largest, sum) : sum;
+    shares[lane] = part == 0 ? with_sink(head, largest, sum / P_ONE) * P_ONE : sum;
     [[unroll]] for (uint i = 0; i < OUT; i++) {
         barrier();
         [[unroll]] for (uint r = 0; r < TILES; r++)
