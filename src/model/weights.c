@@ -357,7 +357,8 @@ gab_status gab_weights_load(gab_binder *b, gab_vk *vk, const gab_load_options *o
     GAB_TRY(make_slabs(b, options, w));
     GAB_TRY(make_jobs(b, &jobs, &n, &l.total));
     pthread_mutex_init(&l.lock, NULL);
-    bool in_place = !options->staging && w->n_slab > 0 && w->slabs[0].mapped;
+    bool in_place = !options->staging && w->n_slab > 0;
+    for (uint32_t i = 0; i < w->n_slab; i++) in_place = in_place && w->slabs[i].mapped; /* late ones may not be */
     gab_status status = in_place ? run_jobs(&l, jobs, n) : run_staged(&l, vk, jobs, n);
     pthread_mutex_destroy(&l.lock);
     if (status == GAB_OK) report(&l);

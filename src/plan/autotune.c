@@ -293,8 +293,8 @@ static gab_status noted(tuner *t, const contest *c, uint32_t i, gab_status statu
     return status;
 }
 
-/* Products of one column have many pipelines to prove: where that is dear, the rule's choice and the next of its family are
- * timed before, and the faster one is the first. */
+/* Products of one column have many pipelines to prove: where that is dear, the rule's choice and the next of its family
+ * are timed before, and the faster one is the first. */
 static gab_status race(tuner *t, contest *c) {
     if (!t->lazy || t->options->again || c->workload->operation >= GAB_OP_MATMUL_SMALL || c->n < 2 ||
         of_other_family(c, 1) || out_of_time(t))

@@ -255,6 +255,8 @@ static gab_status compile(gab_pipeline_store *store, gab_pipeline *pipeline) {
     gab_pipeline_describe(key, text, sizeof text);
     VkResult ok = vk->fn.vkCreateComputePipelines(vk->device, store->cache, 1, &info, NULL, &result);
     pipeline->failed = ok != VK_SUCCESS;
+    if (ok == VK_ERROR_DEVICE_LOST || ok == VK_ERROR_OUT_OF_HOST_MEMORY || ok == VK_ERROR_OUT_OF_DEVICE_MEMORY)
+        return gab_vk_error(vk, ok, "vkCreateComputePipelines"); /* says nothing about the kernel */
     if (ok != VK_SUCCESS) {
         return gab_fail(&vk->log, GAB_ERROR_VULKAN, "%s cannot compile the kernel %s (VkResult %d): update its driver",
                         vk->info.name, text, ok);
