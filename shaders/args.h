@@ -30,26 +30,27 @@ typedef uint32_t uint;
 #define GAB_TOKEN_SAMPLED 0xffffffffu /* a row's token is the one sampled last for its slot */
 
 /* Specialization constant ids. */
-#define GAB_SPEC_LANES     0 /* invocations a group (local size x) */
-#define GAB_SPEC_ROWS      1 /* weight rows a lane (lane kernels) or a group (group kernels) */
-#define GAB_SPEC_COLS      2 /* columns (activation rows) a group */
-#define GAB_SPEC_HEAD_DIM  3 /* head_dim padded to 16 */
-#define GAB_SPEC_KV_F16    4 /* the KV cache is f16, else f32 */
-#define GAB_SPEC_DECODE    5 /* attention: one row a group, split over the sequence */
-#define GAB_SPEC_M         6 /* cooperative matrix products of [M][K] by [K][N] */
-#define GAB_SPEC_N         7
-#define GAB_SPEC_K         8
-#define GAB_SPEC_KV_STORE  9  /* products: some outputs are keys and values, and go into the cache */
-#define GAB_SPEC_SUBGROUPS 10 /* a group */
-#define GAB_SPEC_DEPTH     11 /* weights of a row that are staged, or written out, at once */
-#define GAB_SPEC_ROPE      12 /* products: queries and keys are rotated */
-#define GAB_SPEC_GATED     13 /* products: rows are gates and what they gate, in turn */
-#define GAB_SPEC_NORM      14 /* rope: GAB_NORM_* */
-#define GAB_SPEC_WINDOW    15 /* attention: a query sees its last keys alone */
-#define GAB_SPEC_SOFTCAP   16 /* attention: scores are limited */
-#define GAB_SPEC_EXPERTS   17 /* products: GAB_EXPERTS_* */
-#define GAB_SPEC_SINKS     18 /* attention: heads have a sink */
-#define GAB_SPEC_COUNT     19
+#define GAB_SPEC_LANES       0 /* invocations a group (local size x) */
+#define GAB_SPEC_ROWS        1 /* weight rows a lane (lane kernels) or a group (group kernels) */
+#define GAB_SPEC_COLS        2 /* columns (activation rows) a group */
+#define GAB_SPEC_HEAD_DIM    3 /* head_dim padded to 16 */
+#define GAB_SPEC_KV_F16      4 /* the KV cache is f16, else f32 */
+#define GAB_SPEC_DECODE      5 /* attention: one row a group, split over the sequence */
+#define GAB_SPEC_M           6 /* cooperative matrix products of [M][K] by [K][N] */
+#define GAB_SPEC_N           7
+#define GAB_SPEC_K           8
+#define GAB_SPEC_KV_STORE    9  /* products: some outputs are keys and values, and go into the cache */
+#define GAB_SPEC_SUBGROUPS   10 /* a group */
+#define GAB_SPEC_DEPTH       11 /* weights of a row that are staged, or written out, at once */
+#define GAB_SPEC_ROPE        12 /* products: queries and keys are rotated */
+#define GAB_SPEC_GATED       13 /* products: rows are gates and what they gate, in turn */
+#define GAB_SPEC_NORM        14 /* rope: GAB_NORM_* */
+#define GAB_SPEC_WINDOW      15 /* attention: a query sees its last keys alone */
+#define GAB_SPEC_SOFTCAP     16 /* attention: scores are limited */
+#define GAB_SPEC_EXPERTS     17 /* products: GAB_EXPERTS_* */
+#define GAB_SPEC_SINKS       18 /* attention: heads have a sink */
+#define GAB_SPEC_F16_FLUSHED 19 /* the device takes subnormal f16 for 0: scales are read by integers */
+#define GAB_SPEC_COUNT       20
 
 /* ---- the step buffer: what changes from step to step ---- */
 
@@ -262,6 +263,7 @@ GAB_STRUCT(gab_sample_args) {
 
 GAB_STRUCT(gab_probe_args) {
     uint value;
+    uint half_word; /* an f16 */
 };
 
 #ifndef GAB_GLSL

@@ -140,20 +140,20 @@ weight_data weight_rest_of_group(uint at, uint group) {
 // What the quants of a group are multiplied by, and what is added.
 vec2 group_scale(weight_data w, uint group) {
 #if defined(WEIGHT_Q4_K) || defined(WEIGHT_Q5_K)
-    vec2 d = unpackHalf2x16(w.d);
+    vec2 d = unpack_scales(w.d);
     return vec2(d.x * float(w.scale & 255u), -(d.y * float(w.scale >> 8 & 255u)));
 #elif defined(WEIGHT_Q6_K)
-    return vec2(unpackHalf2x16(w.d).x * float(int(w.scale << 24u - 8u * group) >> 24), 0.0);
+    return vec2(unpack_scales(w.d).x * float(int(w.scale << 24u - 8u * group) >> 24), 0.0);
 #elif defined(WEIGHT_Q2_K)
-    vec2 d = unpackHalf2x16(w.d);
+    vec2 d = unpack_scales(w.d);
     uint scale = w.scale >> 8u * group;
     return vec2(d.x * float(scale & 15u), -(d.y * float(scale >> 4 & 15u)));
 #elif defined(WEIGHT_Q3_K)
-    return vec2(unpackHalf2x16(w.d).x * (float(w.scale >> 8u * group & 255u) - 32.0), 0.0);
+    return vec2(unpack_scales(w.d).x * (float(w.scale >> 8u * group & 255u) - 32.0), 0.0);
 #elif defined(WEIGHT_Q4_1) || defined(WEIGHT_Q5_1)
-    return unpackHalf2x16(w.d);
+    return unpack_scales(w.d);
 #elif defined(WEIGHT_IQ4_XS)
-    return vec2(unpackHalf2x16(w.d).x * (float(w.scale & 255u) - 32.0), 0.0);
+    return vec2(unpack_scales(w.d).x * (float(w.scale & 255u) - 32.0), 0.0);
 #elif defined(WEIGHT_MXFP4) // 2^(exponent - 128); the two least are subnormal: in products the least counts as 0
     uint exponent = w.scale & 255u;
 #ifdef WEIGHT_EXACT
@@ -162,7 +162,7 @@ vec2 group_scale(weight_data w, uint group) {
     return vec2(0.5 * uintBitsToFloat(exponent << 23), 0.0);
 #endif
 #else
-    return vec2(unpackHalf2x16(w.scale).x, 0.0);
+    return vec2(unpack_scales(w.scale).x, 0.0);
 #endif
 }
 

@@ -38,7 +38,7 @@ layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer Fl
 
 float weight_f16_scale(uint row, uint i) {
     Scales scales = Scales(uvec2(args.weights_low, args.weights_high));
-    vec2 pair = unpackHalf2x16(scales[args.scale_offset + row * args.scale_words + i / 2].pair);
+    vec2 pair = unpack_scales(scales[args.scale_offset + row * args.scale_words + i / 2].pair);
     if (CHUNK > 32) return gl_SubgroupInvocationID < LANES / 2 ? pair.x : pair.y; // the lanes are in two blocks
     return i % 2 == 0 ? pair.x : pair.y;
 }

@@ -72,7 +72,7 @@ uint scale_pair(uint r, uint piece, uint turn) {
     return scales[scale_at[r] + piece / (2 * SCALE_PIECES) + turn * (LANES / (2 * SCALE_PIECES))];
 }
 float scale_of(weight_data part, uint pair, uint piece) {
-    return unpackHalf2x16(pair >> piece / SCALE_PIECES % 2 * 16).x;
+    return unpack_scales(pair >> piece / SCALE_PIECES % 2 * 16).x;
 }
 #else
 uint scale_pair(uint r, uint piece, uint turn) {

@@ -1,4 +1,4 @@
-// probe.comp - stores a pattern that the host checks: does this device execute?
+// probe.comp - stores a pattern that the host checks: does this device execute? And, behind it, an f16 as a float.
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "args.h"
@@ -14,4 +14,5 @@ layout(std430, binding = 0) writeonly buffer Out {
 
 void main() {
     result[gl_GlobalInvocationID.x] = args.value ^ gl_GlobalInvocationID.x;
+    if (gl_GlobalInvocationID.x == 0) result[LANES] = floatBitsToUint(unpackHalf2x16(args.half_word).x);
 }

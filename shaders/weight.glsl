@@ -16,6 +16,19 @@
 #ifndef GAB_WEIGHT_GLSL
 #define GAB_WEIGHT_GLSL
 
+layout(constant_id = GAB_SPEC_F16_FLUSHED) const bool F16_FLUSHED = false;
+
+// Two f16, which may be scales: often subnormal ones.
+vec2 unpack_scales(uint word) {
+    vec2 pair = unpackHalf2x16(word);
+    if (F16_FLUSHED) {
+        const uvec2 bits = uvec2(word & 0xffffu, word >> 16);
+        const vec2 small = vec2(bits & 0x3ffu) * 5.9604644775390625e-8; // 2^-24, exact
+        pair = mix(pair, mix(small, -small, greaterThan(bits, uvec2(0x7fffu))), equal(bits & 0x7c00u, uvec2(0)));
+    }
+    return pair;
+}
+
 #ifdef WEIGHT_ADDRESS
 float weight_f16_scale(uint row, uint i); // the includer's
 uint weight_word(uint at);
@@ -33,7 +46,7 @@ uint weight_word(uint at) {
 
 // The f16 at an index of a row of plane 1.
 float weight_f16_scale(uint row, uint i) {
-    vec2 pair = unpackHalf2x16(scales[args.scale_offset + row * args.scale_words + (i >> 1)]);
+    vec2 pair = unpack_scales(scales[args.scale_offset + row * args.scale_words + (i >> 1)]);
     return (i & 1u) == 0u ? pair.x : pair.y;
 }
 #endif

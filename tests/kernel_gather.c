@@ -124,6 +124,17 @@ GAB_TEST(subnormal_scales) {
     gab_test_each_device(subnormal_scales);
 }
 
+/* The same as on a device that flushes them. */
+static void subnormal_scales_by_integers(gab_vk *vk, gab_kernel_set set) {
+    const bool flushed = vk->f16_flushed;
+    vk->f16_flushed = true;
+    subnormal_scales(vk, set);
+    vk->f16_flushed = flushed;
+}
+GAB_TEST(subnormal_scales_by_integers) {
+    gab_test_each_device(subnormal_scales_by_integers);
+}
+
 /* Into a part of each row, multiplied; the rest stays. */
 static void parts(gab_vk *vk, gab_kernel_set set) {
     enum { N_COL = 64, FIRST = 20, STRIDE = 128, N = 3 };

@@ -401,7 +401,7 @@ gab_status gab_vk_create(const char *choice, const gab_log *log, gab_vk **out) {
     vk->physical = physical[taken];
     vk->info = info[taken];
     GAB_TRY_GOTO(device_create(vk), error);
-    GAB_TRY_GOTO(gab_vk_probe(vk, &vk->executes), error);
+    GAB_TRY_GOTO(gab_vk_probe(vk), error);
     if (!vk->executes)
         gab_log_print(&vk->log, GAB_LOG_WARNING,
                       "results invalid: %s does not execute what it is given (a compile-only driver)", vk->info.name);

@@ -61,6 +61,7 @@ typedef struct gab_vk {
     uint32_t features;            /* GAB_FEATURE_* */
     gab_matrix_shape matrix;
     bool executes;              /* false: the probe read back nothing, as on compile-only drivers */
+    bool f16_flushed;           /* subnormal f16 become 0 where kernels unpack them */
     uint64_t binding_bytes_max; /* largest range one binding can see */
     uint64_t buffer_bytes_max;  /* largest buffer */
     gab_device_info info;

@@ -232,8 +232,11 @@ static gab_status compile(gab_pipeline_store *store, gab_pipeline *pipeline) {
     VkSpecializationMapEntry entries[GAB_SPEC_COUNT];
     for (uint32_t i = 0; i < GAB_SPEC_COUNT; i++)
         entries[i] = (VkSpecializationMapEntry){.constantID = i, .offset = 4 * i, .size = 4};
+    uint32_t values[GAB_SPEC_COUNT];
+    memcpy(values, key->spec, sizeof values);
+    values[GAB_SPEC_F16_FLUSHED] = vk->f16_flushed;
     VkSpecializationInfo spec = {
-        .mapEntryCount = GAB_SPEC_COUNT, .pMapEntries = entries, .dataSize = sizeof key->spec, .pData = key->spec};
+        .mapEntryCount = GAB_SPEC_COUNT, .pMapEntries = entries, .dataSize = sizeof values, .pData = values};
     const VkPipelineShaderStageRequiredSubgroupSizeCreateInfo subgroup = {
         .sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_REQUIRED_SUBGROUP_SIZE_CREATE_INFO,
         .requiredSubgroupSize = key->subgroup};
@@ -359,9 +362,9 @@ const gab_pipeline *gab_pipeline_at(const gab_pipeline_store *store, uint32_t i)
 }
 
 void gab_pipeline_describe(const gab_pipeline_key *key, char *text, size_t size) {
-    static const char *const names[] = {"lanes", "rows",   "cols",     "head_dim",  "kv_f16", "decode", "m",
-                                        "n",     "k",      "kv_store", "subgroups", "depth",  "rope",   "gated",
-                                        "norm",  "window", "softcap",  "experts",   "sinks"};
+    static const char *const names[] = {"lanes", "rows",   "cols",     "head_dim",  "kv_f16", "decode",     "m",
+                                        "n",     "k",      "kv_store", "subgroups", "depth",  "rope",       "gated",
+                                        "norm",  "window", "softcap",  "experts",   "sinks",  "f16_flushed"};
     _Static_assert(sizeof names / sizeof *names == GAB_SPEC_COUNT, "a name for each constant");
     int at = snprintf(text, size, "%s", gab_shaders[key->shader].name);
     for (int i = 0; i < GAB_SPEC_COUNT; i++)
