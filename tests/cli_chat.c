@@ -351,7 +351,8 @@ GAB_TEST(slashes_are_said) {
     size_t n;
     snprintf(path, sizeof path, "%s/said.json", folder_build_temp());
     snprintf(script, sizeof script, "//think ab\n/save %s\n", path);
-    cli_result result = CLI_WITH({.in = script}, "chat", "-m", make_model(TEMPLATE, -1), "-q", "-n", "2");
+    cli_result result =
+        CLI_WITH({.in = script}, "chat", "-m", make_model(TEMPLATE, -1), "-q", "-n", "2", "--temp", "0");
     CHECK_EXIT(result, 0);
     cli_result_free(&result);
     char *saved = gab_test_file_read(path, &n);
@@ -499,7 +500,7 @@ GAB_TEST(interrupt_stops_the_answer) {
 GAB_TEST(unknown_command_and_end_of_input) {
     static terminal t;
     cli_need_device();
-    start_terminal(&t, (const char *const[]){"chat", "-m", make_model(TEMPLATE, -1), NULL});
+    start_terminal(&t, (const char *const[]){"chat", "-m", make_model(TEMPLATE, -1), "--temp", "0", NULL});
     wait_for(&t, "> ");
     type(&t, "/nonsense\r");
     wait_for(&t, "there is no command /nonsense");
@@ -517,7 +518,7 @@ GAB_TEST(lines_are_edited_and_remembered) {
     if (!GAB_TEST_LIBEDIT) SKIP("built without libedit");
     cli_need_device();
     const char *saved = cli_temporary();
-    start_terminal(&t, (const char *const[]){"chat", "-m", make_model(TEMPLATE, -1), "-n", "2", NULL});
+    start_terminal(&t, (const char *const[]){"chat", "-m", make_model(TEMPLATE, -1), "-n", "2", "--temp", "0", NULL});
     wait_for(&t, "> ");
     type(&t, "bcx\x7f\x01"
              "a\x05"
@@ -556,7 +557,7 @@ GAB_TEST(signal_gives_the_terminal_back) {
     int status;
     if (!GAB_TEST_LIBEDIT) SKIP("built without libedit");
     cli_need_device();
-    start_terminal(&t, (const char *const[]){"chat", "-m", make_model(TEMPLATE, -1), NULL});
+    start_terminal(&t, (const char *const[]){"chat", "-m", make_model(TEMPLATE, -1), "--temp", "0", NULL});
     const int held = open(ptsname(t.master), O_RDWR | O_NOCTTY); /* the settings outlive the program */
     CHECK(held >= 0);
     wait_for(&t, "> ");

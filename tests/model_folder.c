@@ -488,9 +488,17 @@ GAB_TEST(rotary_scalings) {
     gab_gguf_close(&gguf);
     gguf = open_config("qwen2",
                        "\"hidden_size\":16,\"num_attention_heads\":2,\"rope_theta\":1e6,\"rope_scaling\":{\"type\":"
-                       "\"yarn\",\"factor\":4.0,\"original_max_position_embeddings\":32768}");
+                       "\"yarn\",\"factor\":4.0,\"original_max_position_embeddings\":32768,\"attn_factor\":0.87}");
     check_f32(gguf, "qwen2.rope.scaling.factor", 4);
+    float set_aside; /* attn_factor is no field of transformers' */
+    CHECK(!gab_gguf_get_f32(gguf, "qwen2.rope.scaling.yarn_attn_factor", &set_aside));
     check_u32(gguf, "qwen2.rope.scaling.original_context_length", 32768);
+    gab_gguf_close(&gguf);
+    gguf = open_config("llama", "\"vocab_size\":32064"); /* as the text part of a model that says what differs alone */
+    check_u32(gguf, "llama.embedding_length", 4096);
+    check_u32(gguf, "llama.attention.head_count", 32);
+    check_u32(gguf, "llama.context_length", 2048);
+    check_f32(gguf, "llama.attention.layer_norm_rms_epsilon", 1e-6);
     gab_gguf_close(&gguf);
 }
 
@@ -551,6 +559,10 @@ GAB_TEST(generation_and_template) {
     CHECK(gab_gguf_get_i32s(gguf, "tokenizer.ggml.eos_token_ids", &ends, &n) && n == 1 && ends[0] == 9);
     check_u32(gguf, "tokenizer.ggml.bos_token_id", 8);
     CHECK(!gab_gguf_get_string(gguf, "tokenizer.chat_template", &text));
+    gab_gguf_close(&gguf);
+    folder_build_text(folder, "chat_template.json", "{\"chat_template\":\"{{ z }}\"}"); /* of a processor */
+    gguf = open_folder(folder);
+    CHECK(gab_gguf_get_string(gguf, "tokenizer.chat_template", &text) && strcmp(text.text, "{{ z }}") == 0);
     gab_gguf_close(&gguf);
     folder_build_text(folder, "generation_config.json",
                       "{\"eos_token_id\":[3,5],\"do_sample\":true,\"temperature\":0.6,\"top_k\":20}");

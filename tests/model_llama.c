@@ -2,6 +2,9 @@
  * tests/oracle/make_models.py. Each crosses its window and its rope scaling's context within 24 tokens. And what such a
  * file may not say. */
 #include "model/model.h"
+
+#include <math.h>
+
 #include "run_test.h"
 
 enum { VOCAB = 32, N = 24 };
@@ -139,6 +142,24 @@ static void refused(gguf_build *b, gab_status expected, const char *part, const 
     gguf_build_tensor_raw(b, "token_embd.weight", 0, 2, (uint64_t[]){16, 4}, gab_test_alloc(256), 256);
     CHECK_OK(gab_gguf_open(gguf_build_temp(b), &log, &gguf));
     gab_test_fails(gab_model_open(gguf, &log, &model), expected, part, other, NULL);
+    gab_gguf_close(&gguf);
+    gguf_build_free(&b);
+}
+
+/* A scaling that makes more positions of those trained for; and a factor that other programs set aside. */
+GAB_TEST(yarn_stretches_the_context) {
+    const gab_log log = gab_test_log();
+    gab_gguf *gguf = NULL;
+    gab_model_config config = {.architecture = "llama", .head_dim = 8, .n_ctx = 64};
+    gguf_build *b = header();
+    gguf_build_string(b, "llama.rope.scaling.type", "yarn");
+    gguf_build_f32(b, "llama.rope.scaling.factor", 4);
+    gguf_build_u32(b, "llama.rope.scaling.original_context_length", 48);
+    gguf_build_f32(b, "llama.rope.scaling.yarn_attn_factor", 0.5f);
+    CHECK_OK(gab_gguf_open(gguf_build_temp(b), &log, &gguf));
+    CHECK_OK(gab_config_read_rope(gguf, &log, &config));
+    CHECK(config.n_ctx == 192 && config.rope[0].scaling.n_ctx_original == 48);
+    CHECK(fabs(config.rope[0].scaling.magnitude - (0.1 * 1.3862943611198906 + 1)) < 1e-6);
     gab_gguf_close(&gguf);
     gguf_build_free(&b);
 }

@@ -244,7 +244,8 @@ static gab_status read_yarn(const gab_gguf *gguf, const gab_log *log, const gab_
     GAB_TRY(gab_config_optional_f32(gguf, log, c, "rope.scaling.yarn_beta_fast", 0.001f, 1e6f, &fast));
     GAB_TRY(gab_config_optional_f32(gguf, log, c, "rope.scaling.yarn_beta_slow", 0.001f, 1e6f, &slow));
     GAB_TRY(gab_config_optional_f32(gguf, log, c, "rope.scaling.yarn_log_multiplier", 0, 100, &multiplier));
-    GAB_TRY(gab_config_optional_f32(gguf, log, c, "rope.scaling.yarn_attn_factor", 0, 100, &magnitude));
+    if (gab_gguf_version(gguf) == 0) /* a folder's attention_factor; in GGUF other programs set it aside, and so do we */
+        GAB_TRY(gab_config_optional_f32(gguf, log, c, "rope.scaling.yarn_attn_factor", 0, 100, &magnitude));
     if (gab_gguf_get_bool(gguf, full_key(c, "rope.scaling.yarn_truncate", key), &truncate)) s->yarn_exact = !truncate;
     s->beta_fast = (double)fast;
     s->beta_slow = (double)slow;
@@ -286,6 +287,8 @@ gab_status gab_config_read_rope(const gab_gguf *gguf, const gab_log *log, gab_mo
     *rope = (gab_rope_config){.scaling = {.n_turn = n_dim / 2, .base = (double)base, .magnitude = 1}};
     c->n_rope = 1;
     GAB_TRY(read_scaling(gguf, log, c, &rope->scaling));
+    const double stretched = rope->scaling.yarn ? rope->scaling.factor * rope->scaling.n_ctx_original : 0;
+    if (stretched > c->n_ctx && stretched <= 1u << 24) c->n_ctx = (uint32_t)stretched; /* what the scaling is for */
     GAB_TRY(gab_config_optional_f32(gguf, log, c, "rope.scaling.attn_factor", 0, 100, &magnitude));
     if (magnitude > 0) rope->scaling.magnitude *= (double)magnitude;
     if (gab_gguf_tensor_find(gguf, "rope_freqs.weight")) rope->divisors = "rope_freqs.weight";

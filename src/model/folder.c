@@ -406,32 +406,42 @@ static gab_status add_tensors(folder *f) {
 
 /* ---- the rest ---- */
 
-/* The template of conversations: a file of its own, or a text in tokenizer_config.json. */
-static gab_status add_template(folder *f) {
-    static const char key[] = "tokenizer.chat_template";
+static const char template_key[] = "tokenizer.chat_template";
+
+/* The template of conversations that a JSON file has, alone or among several with names; none is no error. */
+static gab_status add_template_of(folder *f, const char *name_of_file, bool *found) {
     char path[PATH_BYTES];
-    if (join(f, "chat_template.jinja", path) && gab_path_kind(path) == GAB_PATH_FILE) {
-        char *text = NULL;
-        size_t n = 0;
-        GAB_TRY(gab_file_read_all(path, TEXT_BYTES_MAX, f->log, &text, &n));
-        gab_gguf_add_text(f->gguf, key, text);
-        free(text);
-        return GAB_OK;
-    }
     cJSON *config = NULL;
-    if (!join(f, "tokenizer_config.json", path) || gab_path_kind(path) != GAB_PATH_FILE) return GAB_OK;
+    if (!join(f, name_of_file, path) || gab_path_kind(path) != GAB_PATH_FILE) return GAB_OK;
     GAB_TRY(gab_json_read(path, TEXT_BYTES_MAX, f->log, &config));
     const cJSON *text = cJSON_GetObjectItemCaseSensitive(config, "chat_template"), *item;
-    if (cJSON_IsArray(text)) /* several with names */
+    if (cJSON_IsArray(text))
         cJSON_ArrayForEach(item, text) {
             const cJSON *name = cJSON_GetObjectItemCaseSensitive(item, "name");
             if (!cJSON_IsString(name) || strcmp(name->valuestring, "default") != 0) continue;
             text = cJSON_GetObjectItemCaseSensitive(item, "template");
             break;
         }
-    if (cJSON_IsString(text)) gab_gguf_add_text(f->gguf, key, text->valuestring);
+    *found = cJSON_IsString(text);
+    if (*found) gab_gguf_add_text(f->gguf, template_key, text->valuestring);
     cJSON_Delete(config);
     return GAB_OK;
+}
+
+/* A file of its own is before a text in tokenizer_config.json, and that before the file of processors. */
+static gab_status add_template(folder *f) {
+    char path[PATH_BYTES];
+    if (join(f, "chat_template.jinja", path) && gab_path_kind(path) == GAB_PATH_FILE) {
+        char *text = NULL;
+        size_t n = 0;
+        GAB_TRY(gab_file_read_all(path, TEXT_BYTES_MAX, f->log, &text, &n));
+        gab_gguf_add_text(f->gguf, template_key, text);
+        free(text);
+        return GAB_OK;
+    }
+    bool found = false;
+    GAB_TRY(add_template_of(f, "tokenizer_config.json", &found));
+    return found ? GAB_OK : add_template_of(f, "chat_template.json", &found);
 }
 
 /* Where the last part of a path's first n characters begins; n becomes where it ends. */

@@ -19,11 +19,11 @@ enum { CONFIG_BYTES_MAX = 16 << 20, END_MAX = 64 };
 
 /* What a configuration leaves out where it is the class's default, of those fields whose absence means something else
  * here; null is a value. */
-#define GEMMA4_DEFAULTS(type)                                                                                          \
+#define GEMMA4_DEFAULTS(type, context, window)                                                                         \
     {type, "num_attention_heads", NULL, "8"}, {type, "num_key_value_heads", NULL, "4"},                                \
         {type, "head_dim", NULL, "256"}, {type, "global_head_dim", NULL, "512"},                                       \
-        {type, "max_position_embeddings", NULL, "131072"}, {type, "rms_norm_eps", NULL, "1e-6"},                       \
-        {type, "sliding_window", NULL, "512"}, {type, "num_kv_shared_layers", NULL, "0"}, {                            \
+        {type, "max_position_embeddings", NULL, context}, {type, "rms_norm_eps", NULL, "1e-6"},                        \
+        {type, "sliding_window", NULL, window}, {type, "num_kv_shared_layers", NULL, "0"}, {                           \
         type, "rope_parameters", NULL,                                                                                 \
             "{\"sliding_attention\": {\"rope_type\": \"default\", \"rope_theta\": 10000}, \"full_attention\": "        \
             "{\"rope_type\": \"proportional\", \"partial_rotary_factor\": 0.25, \"rope_theta\": 1000000}}"             \
@@ -43,10 +43,23 @@ static const struct {
     {"gemma3_text", "query_pre_attn_scalar", NULL, "256"},
     {"gemma3_text", "sliding_window", NULL, "4096"},
     {"gemma3_text", "rope_theta", "rope_parameters", "1e6"},
-    GEMMA4_DEFAULTS("gemma4_text"),
+    GEMMA4_DEFAULTS("gemma4_text", "131072", "512"),
     {"gemma4_text", "hidden_size_per_layer_input", NULL, "256"},
-    GEMMA4_DEFAULTS("gemma4_unified_text"),
+    GEMMA4_DEFAULTS("gemma4_unified_text", "262144", "1024"),
     {"gpt_neox", "rotary_pct", "partial_rotary_factor", "0.25"},
+    {"llama", "hidden_size", NULL, "4096"},
+    {"llama", "intermediate_size", NULL, "11008"},
+    {"llama", "num_hidden_layers", NULL, "32"},
+    {"llama", "num_attention_heads", NULL, "32"},
+    {"llama", "max_position_embeddings", NULL, "2048"},
+    {"llama", "rms_norm_eps", NULL, "1e-6"},
+    {"mistral", "hidden_size", NULL, "4096"},
+    {"mistral", "intermediate_size", NULL, "14336"},
+    {"mistral", "num_hidden_layers", NULL, "32"},
+    {"mistral", "num_attention_heads", NULL, "32"},
+    {"mistral", "num_key_value_heads", NULL, "8"},
+    {"mistral", "max_position_embeddings", NULL, "131072"},
+    {"mistral", "rms_norm_eps", NULL, "1e-6"},
     {"mistral", "sliding_window", NULL, "4096"},
     {"qwen2", "use_sliding_window", NULL, "0"},
     {"qwen2", "max_window_layers", NULL, "28"},
@@ -64,6 +77,16 @@ static const struct {
      "\"mscale\": 1, \"mscale_all_dim\": 1, \"llama_4_scaling_beta\": 0.1}"},
     {"smollm3", "use_sliding_window", NULL, "0"},
     {"smollm3", "no_rope_layer_interval", NULL, "4"},
+    {"gemma2", "rms_norm_eps", NULL, "1e-6"},
+    {"qwen2", "rms_norm_eps", NULL, "1e-6"},
+    {"qwen3", "rms_norm_eps", NULL, "1e-6"},
+    {"qwen3_moe", "rms_norm_eps", NULL, "1e-6"},
+    {"ministral", "rms_norm_eps", NULL, "1e-6"},
+    {"smollm3", "rms_norm_eps", NULL, "1e-6"},
+    {"mixtral", "rms_norm_eps", NULL, "1e-5"},
+    {"phi3", "rms_norm_eps", NULL, "1e-5"},
+    {"olmo2", "rms_norm_eps", NULL, "1e-5"},
+    {"gpt_oss", "rms_norm_eps", NULL, "1e-5"},
 };
 
 static void add_defaults(const char *model_type, cJSON *model) {
