@@ -11,7 +11,8 @@ typedef struct shape {
     uint32_t window;
     float softcap, scale;
     bool sinks; /* each head has one */
-    bool tail;  /* the first key of a page scores q_scale and has no value, all others 0: small shares are all that counts */
+    bool tail;  /* the first key of a page scores q_scale and has no value, all others 0: small shares are all that
+                   counts */
 } shape;
 
 /* What the case at hand runs: one shape a case, since CPU drivers compile a kernel for seconds. */
@@ -196,7 +197,8 @@ GAB_TEST(decode_128_f32) {
     gab_test_each_device(decode_now);
 }
 
-/* Scores of +-80 and +-1e4, all equal, of queries with one large value that does not matter, and far below the largest. */
+/* Scores of +-80 and +-1e4, all equal, of queries with one large value that does not matter, and far below the largest.
+ */
 static void decode_scores(gab_vk *vk, gab_kernel_set set) {
     decode(vk, set, &(shape){64, 3, 3, true, 15, .scale = 0.25f, .tail = true});
     decode(vk, set, &(shape){64, 3, 3, true, 80});

@@ -103,7 +103,7 @@ static void setup(int damaged, const uint8_t *data, size_t size) {
 static void walk(const gab_gguf *gguf) {
     for (uint64_t i = 0; i < gab_gguf_n_tensor(gguf); i++) {
         const gab_gguf_tensor *t = gab_gguf_tensor_at(gguf, i);
-        static char rows[4096];
+        static char rows[1 << 18]; /* rotary factors of heads of 65536 dimensions */
         PROMISE(gab_gguf_tensor_find(gguf, t->name) == t && t->type_name && t->file);
         PROMISE(t->n_dim >= 1 && t->n_dim <= 4);
         if (!t->known) continue;
