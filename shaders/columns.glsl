@@ -1,6 +1,7 @@
 // columns.glsl - which columns (activation rows) a group of a product works on, and whose weights. Without experts the columns are the
 // step's rows, or its output rows. With them each column is a pair of a row and an expert (gab_route), and all columns of a group
-// have the same expert, whose rows in the shard begin at base_row; what is surplus or of another shard leaves.
+// have the same expert, whose rows in the shard begin at base_row; what is surplus or of another shard leaves. COLUMN_GROUP is which
+// group along the columns this is: z, where the includer does not say otherwise.
 #ifndef GAB_COLUMNS_GLSL
 #define GAB_COLUMNS_GLSL
 

@@ -1,7 +1,7 @@
 // lane.glsl - y = W x for COLS activation rows, one weight row a lane: no shared memory, no barrier. The form for CPU drivers, where
 // all lanes of a group are one vector: activations are read once for all of them. A column's arithmetic does not depend on ROWS or
-// COLS. Grid: columns / COLS, so that groups one after another read the same weights, which a processor's caches then hold; y, z: weight
-// rows / (LANES * ROWS), folded. X_ADDRESS: activations are read at their address.
+// COLS. Grid: columns / COLS, so that groups one after another read the same weights, which a processor's caches then hold; y, z:
+// weight rows / (LANES * ROWS), folded. X_ADDRESS: activations are read at their address.
 #extension GL_EXT_control_flow_attributes : require
 #define UNROLL [[unroll]]
 #define COLUMN_GROUP gl_WorkGroupID.x
@@ -63,7 +63,7 @@ void add_quads(uint first, const uint n) {
 }
 
 void main() {
-    uint first_row = (gl_WorkGroupID.y + gl_WorkGroupID.z * GAB_GRID_FOLD) * LANES * ROWS + gl_LocalInvocationID.x;
+    uint first_row = unfolded(gl_WorkGroupID.yz) * LANES * ROWS + gl_LocalInvocationID.x;
     uint first_col, n_col;
     if (!columns_of_group(COLS, first_col, n_col)) return;
     UNROLL for (uint c = 0; c < COLS; c++) x_start(c, x_row(min(first_col + c, n_col - 1)) * (args.x_stride / 4));

@@ -7,9 +7,12 @@ layout(std430, binding = 0) readonly buffer Step {
     uint page_table[];
 };
 
-// The index of a linear grid that was folded into y.
+// The index of a linear grid that was folded over two dimensions; of groups in x and y.
+uint unfolded(uvec2 at) {
+    return at.x + at.y * GAB_GRID_FOLD;
+}
 uint folded_group() {
-    return gl_WorkGroupID.x + gl_WorkGroupID.y * GAB_GRID_FOLD;
+    return unfolded(gl_WorkGroupID.xy);
 }
 
 #endif

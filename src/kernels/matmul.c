@@ -89,9 +89,9 @@ static void use_gated(const gab_gated *gated, gab_matmul_args *args, gab_dispatc
     dispatch->bindings[4] = gated->y;
 }
 
-/* How the columns of a product with experts go over groups, in z. */
-static void use_experts(const gab_kernel_context *context, const gab_matmul *op, const gab_shard *shard,
-                        uint32_t expert_rows, uint32_t cols, gab_matmul_args *args, gab_dispatch *dispatch) {
+/* Returns over how many groups the columns of a product with experts go. */
+static uint32_t use_experts(const gab_kernel_context *context, const gab_matmul *op, const gab_shard *shard,
+                            uint32_t expert_rows, uint32_t cols, gab_matmul_args *args, gab_dispatch *dispatch) {
     const gab_experts *e = op->experts;
     const uint32_t run = context->n_row < GAB_RUN ? context->n_row : GAB_RUN; /* rows of it, at most */
     args->n_used = e->n_used;
@@ -102,9 +102,8 @@ static void use_experts(const gab_kernel_context *context, const gab_matmul *op,
     args->run_parts = (run + cols - 1) / cols;
     dispatch->pipeline.spec[GAB_SPEC_EXPERTS] = gab_expert_in_runs(context) ? GAB_EXPERTS_RUNS : GAB_EXPERTS_PAIRS;
     dispatch->bindings[dispatch->pipeline.n_binding - 1] = e->route;
-    dispatch->groups[2] =
-        gab_expert_in_runs(context) ? gab_expert_run_max(context, e) * args->run_parts : context->n_row * e->n_used;
     dispatch->cost *= e->n_used;
+    return gab_expert_in_runs(context) ? gab_expert_run_max(context, e) * args->run_parts : context->n_row * e->n_used;
 }
 
 /* Weights of a row that a LANE kernel has written out: two parts at most, as rows are padded to pairs of them. */
@@ -158,14 +157,12 @@ static void record_shard(const gab_kernel_context *context, const gab_matmul *op
     }
     if (stores_kv(context, op)) use_kv(op, &args, &dispatch);
     if (stores_gated(context, op)) use_gated(op->gated, &args, &dispatch);
-    gab_grid_fold((n_row + group_rows - 1) / group_rows, dispatch.groups);
-    dispatch.groups[2] = (n_col + cols - 1) / cols;
-    if (op->experts) use_experts(context, op, shard, whole, cols, &args, &dispatch);
-    if (lane) { /* columns first: see lane.glsl */
-        const uint32_t columns = dispatch.groups[2];
-        memmove(dispatch.groups + 1, dispatch.groups, 2 * sizeof *dispatch.groups);
-        dispatch.groups[0] = columns;
-    }
+    uint32_t at[3]; /* the grid of rows */
+    const uint32_t columns =
+        op->experts ? use_experts(context, op, shard, whole, cols, &args, &dispatch) : (n_col + cols - 1) / cols;
+    gab_grid_fold((n_row + group_rows - 1) / group_rows, at);
+    const uint32_t rows_first[3] = {at[0], at[1], columns}, columns_first[3] = {columns, at[0], at[1]};
+    memcpy(dispatch.groups, lane ? columns_first : rows_first, sizeof dispatch.groups); /* lane.glsl says why */
     gab_record_dispatch(context->recorder, &dispatch);
 }
 
