@@ -175,8 +175,9 @@ static gab_status prove(tuner *t, contest *c, uint32_t i, bool spills_allowed) {
     return GAB_OK;
 }
 
-/* Leaves ms at 0 where there is no memory to time anything on, and where the driver refuses the variant. */
-static gab_status take_time(tuner *t, contest *c, uint32_t i) {
+/* Where it is not timed yet; best_ms: what it is measured against, 0: nothing. Leaves ms at 0 where there is no memory
+ * to time anything on, and where the driver refuses the variant. */
+static gab_status take_time(tuner *t, contest *c, uint32_t i, double best_ms) {
     const gab_kernel_set set = set_with(t, c, i);
     gab_tune_result *r = result_of(t, c, i);
     if (c->no_memory || r->ms > 0) return GAB_OK;
@@ -185,23 +186,18 @@ static gab_status take_time(tuner *t, contest *c, uint32_t i) {
     if (c->no_memory) return GAB_OK;
     GAB_TRY(status);
     c->prepared = true;
-    status = t->functions->time(t->vk, &set, &c->ground, c->best_ms, &r->ms);
+    status = t->functions->time(t->vk, &set, &c->ground, best_ms, &r->ms);
     if (status == GAB_ERROR_VULKAN || status == GAB_ERROR_LIMIT) return GAB_OK; /* the proof says why */
     GAB_TRY(status);
     gab_timing_shape(t->vk, &c->ground, r->shape, sizeof r->shape);
     r->gb_s = gab_timing_bytes(&c->ground) / r->ms * 1e-6;
     r->gflop_s = gab_timing_operations(t->vk, &c->ground) / r->ms * 1e-6;
     const double far_slower = t->lazy ? hopeless_family_cpu : hopeless_family;
-    if (of_other_family(c, i) && c->best_ms > 0 && r->ms > far_slower * c->best_ms) {
+    if (of_other_family(c, i) && best_ms > 0 && r->ms > far_slower * best_ms) {
         c->family_hopeless = true;
         t->family_hopeless = t->family_hopeless || t->n_measured == 0;
     }
     return GAB_OK;
-}
-
-/* A product of many columns whose one-column product was timed: its time says whether the others are to be tried. */
-static bool may_disappoint(const tuner *t, const gab_workload *w) {
-    return w->operation >= GAB_OP_MATMUL && !gab_workload_is_attention(w) && t->one_gflop_s[gab_workload_type(w)] > 0;
 }
 
 static void set_ms(gab_tune_result *r, double ms) {
@@ -221,12 +217,15 @@ static gab_status time_in_turns(tuner *t, contest *c, uint32_t i, uint32_t k) {
     return GAB_OK;
 }
 
-/* Whether the best so far is no better than as many products of one column. */
+/* Below this a product of many columns is no better than as many of one column; 0: there is no saying. */
+static double gflop_s_expected(const tuner *t, const gab_workload *w) {
+    if (w->operation < GAB_OP_MATMUL_SMALL || gab_workload_is_attention(w)) return 0;
+    return gain_of_many * t->one_gflop_s[gab_workload_type(w)];
+}
+
 static bool is_disappointing(const tuner *t, const contest *c) {
-    const gab_operation o = c->workload->operation;
-    if (c->best < 0 || !(c->best_ms > 0) || o < GAB_OP_MATMUL_SMALL || gab_workload_is_attention(c->workload))
-        return false;
-    return result_of(t, c, (uint32_t)c->best)->gflop_s < gain_of_many * t->one_gflop_s[gab_workload_type(c->workload)];
+    return c->best >= 0 && c->best_ms > 0 &&
+           result_of(t, c, (uint32_t)c->best)->gflop_s < gflop_s_expected(t, c->workload);
 }
 
 /* Why a candidate is not even tried once another is right; NULL: it is. */
@@ -237,10 +236,10 @@ static const char *reason_against(const tuner *t, const contest *c, uint32_t i) 
     return follows_more(t, c->workload->operation) ? slow_for_more : NULL;
 }
 
-/* Those behind it are not tried when it is right, so that it need not be timed. */
+/* Those behind it are not tried when it is right, so that it need not be timed: unless its time may disappoint. */
 static bool is_alone(const tuner *t, const contest *c, uint32_t i) {
     if (!t->lazy || t->options->again || c->best >= 0) return false;
-    if (may_disappoint(t, c->workload) && i + 1 < c->n) return false;
+    if (i + 1 < c->n && !follows_more(t, c->workload->operation) && gflop_s_expected(t, c->workload) > 0) return false;
     for (uint32_t k = i + 1; k < c->n; k++)
         if (!reason_against(t, c, k)) return false;
     return true;
@@ -250,10 +249,10 @@ static bool is_alone(const tuner *t, const contest *c, uint32_t i) {
 static gab_status try_candidate(tuner *t, contest *c, uint32_t i, bool spills_allowed) {
     gab_tune_result *r = result_of(t, c, i);
     const char *why = c->best < 0 ? NULL : reason_against(t, c, i);
-    if (!why && c->best >= 0 && out_of_time(t)) why = late;
+    if (!why && c->best >= 0 && !(r->ms > 0) && out_of_time(t)) why = late;
     const bool timed_first = t->lazy && c->best_ms > 0;
     if (!why && timed_first) {
-        GAB_TRY(take_time(t, c, i));
+        GAB_TRY(take_time(t, c, i, c->best_ms));
         if (r->ms >= worthwhile * c->best_ms) why = slower;
     }
     if (why) {
@@ -267,7 +266,7 @@ static gab_status try_candidate(tuner *t, contest *c, uint32_t i, bool spills_al
     else if (is_alone(t, c, i))
         snprintf(r->reason, sizeof r->reason, "%s", alone);
     else if (!timed_first)
-        GAB_TRY(take_time(t, c, i));
+        GAB_TRY(take_time(t, c, i, c->best_ms));
     if (c->best >= 0 && !(r->ms > 0 && r->ms < worthwhile * c->best_ms)) return GAB_OK;
     c->best = (int)i;
     c->best_ms = r->ms;
@@ -299,12 +298,10 @@ static gab_status race(tuner *t, contest *c) {
     if (!t->lazy || t->options->again || c->workload->operation >= GAB_OP_MATMUL_SMALL || c->n < 2 ||
         of_other_family(c, 1) || out_of_time(t))
         return GAB_OK;
-    GAB_TRY(noted(t, c, 0, take_time(t, c, 0)));
+    GAB_TRY(noted(t, c, 0, take_time(t, c, 0, 0)));
     gab_tune_result *first = result_of(t, c, 0), *second = result_of(t, c, 1);
-    c->best_ms = first->ms; /* for as long as the second is timed */
-    gab_status status = first->ms > 0 ? noted(t, c, 1, take_time(t, c, 1)) : GAB_OK;
-    c->best_ms = 0;
-    GAB_TRY(status);
+    if (!(first->ms > 0)) return GAB_OK;
+    GAB_TRY(noted(t, c, 1, take_time(t, c, 1, first->ms)));
     if (!(second->ms > 0)) return GAB_OK;
     if (second->ms < close_enough_cpu * first->ms && first->ms < close_enough_cpu * second->ms)
         GAB_TRY(noted(t, c, 1, time_in_turns(t, c, 0, 1)));
