@@ -491,7 +491,7 @@ GAB_TEST(rotary_scalings) {
                        "\"yarn\",\"factor\":4.0,\"original_max_position_embeddings\":32768,\"attn_factor\":0.87}");
     check_f32(gguf, "qwen2.rope.scaling.factor", 4);
     float set_aside; /* attn_factor is no field of transformers' */
-    CHECK(!gab_gguf_get_f32(gguf, "qwen2.rope.scaling.yarn_attn_factor", &set_aside));
+    CHECK(!gab_gguf_get_f32(gguf, "qwen2.rope.scaling.yarn_magnitude", &set_aside));
     check_u32(gguf, "qwen2.rope.scaling.original_context_length", 32768);
     gab_gguf_close(&gguf);
     gguf = open_config("llama", "\"vocab_size\":32064"); /* as the text part of a model that says what differs alone */
@@ -499,6 +499,13 @@ GAB_TEST(rotary_scalings) {
     check_u32(gguf, "llama.attention.head_count", 32);
     check_u32(gguf, "llama.context_length", 2048);
     check_f32(gguf, "llama.attention.layer_norm_rms_epsilon", 1e-6);
+    gab_gguf_close(&gguf);
+    gguf = open_config("qwen3", "\"hidden_size\":2560,\"num_attention_heads\":32");
+    check_u32(gguf, "qwen3.attention.key_length", 128);
+    gab_gguf_close(&gguf);
+    gguf = open_config("mixtral", "\"hidden_size\":64,\"num_attention_heads\":2");
+    check_f32(gguf, "llama.rope.freq_base", 1e6);
+    check_f32(gguf, "llama.attention.layer_norm_rms_epsilon", 1e-5);
     gab_gguf_close(&gguf);
 }
 
@@ -541,7 +548,7 @@ GAB_TEST(queries_that_grow) {
                       "\"factor\":16,\"original_max_position_embeddings\":16384,\"rope_theta\":1e6,\"mscale\":1,"
                       "\"mscale_all_dim\":1,\"llama_4_scaling_beta\":0.1}");
     check_f32(gguf, "mistral3.attention.temperature_scale", 0.1);
-    check_f32(gguf, "mistral3.rope.scaling.yarn_attn_factor", 1);
+    check_f32(gguf, "mistral3.rope.scaling.yarn_magnitude", 1);
     check_u32(gguf, "mistral3.rope.scaling.original_context_length", 16384);
     check_u32(gguf, "mistral3.attention.key_length", 128);
     gab_gguf_close(&gguf);

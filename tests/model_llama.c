@@ -161,6 +161,11 @@ GAB_TEST(yarn_stretches_the_context) {
     CHECK(config.n_ctx == 192 && config.rope[0].scaling.n_ctx_original == 48);
     CHECK(fabs(config.rope[0].scaling.magnitude - (0.1 * 1.3862943611198906 + 1)) < 1e-6);
     gab_gguf_close(&gguf);
+    gguf_build_f32(b, "llama.rope.scaling.yarn_magnitude", 1.5f); /* of a folder */
+    CHECK_OK(gab_gguf_open(gguf_build_temp(b), &log, &gguf));
+    CHECK_OK(gab_config_read_rope(gguf, &log, &config));
+    CHECK(fabs(config.rope[0].scaling.magnitude - 1.5) < 1e-6);
+    gab_gguf_close(&gguf);
     gguf_build_free(&b);
 }
 

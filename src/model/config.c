@@ -244,9 +244,8 @@ static gab_status read_yarn(const gab_gguf *gguf, const gab_log *log, const gab_
     GAB_TRY(gab_config_optional_f32(gguf, log, c, "rope.scaling.yarn_beta_fast", 0.001f, 1e6f, &fast));
     GAB_TRY(gab_config_optional_f32(gguf, log, c, "rope.scaling.yarn_beta_slow", 0.001f, 1e6f, &slow));
     GAB_TRY(gab_config_optional_f32(gguf, log, c, "rope.scaling.yarn_log_multiplier", 0, 100, &multiplier));
-    if (gab_gguf_version(gguf) ==
-        0) /* a folder's attention_factor; in GGUF other programs set it aside, and so do we */
-        GAB_TRY(gab_config_optional_f32(gguf, log, c, "rope.scaling.yarn_attn_factor", 0, 100, &magnitude));
+    /* Folders alone have this; yarn_attn_factor of GGUF is set aside, as other programs do. */
+    GAB_TRY(gab_config_optional_f32(gguf, log, c, "rope.scaling.yarn_magnitude", 0, 100, &magnitude));
     if (gab_gguf_get_bool(gguf, full_key(c, "rope.scaling.yarn_truncate", key), &truncate)) s->yarn_exact = !truncate;
     s->beta_fast = (double)fast;
     s->beta_slow = (double)slow;

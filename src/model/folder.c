@@ -415,12 +415,14 @@ static gab_status add_template_of(folder *f, const char *name_of_file, bool *fou
     if (!join(f, name_of_file, path) || gab_path_kind(path) != GAB_PATH_FILE) return GAB_OK;
     GAB_TRY(gab_json_read(path, TEXT_BYTES_MAX, f->log, &config));
     const cJSON *text = cJSON_GetObjectItemCaseSensitive(config, "chat_template"), *item;
-    if (cJSON_IsArray(text)) cJSON_ArrayForEach(item, text) {
+    if (cJSON_IsArray(text)) {
+        cJSON_ArrayForEach(item, text) {
             const cJSON *name = cJSON_GetObjectItemCaseSensitive(item, "name");
             if (!cJSON_IsString(name) || strcmp(name->valuestring, "default") != 0) continue;
             text = cJSON_GetObjectItemCaseSensitive(item, "template");
             break;
         }
+    }
     *found = cJSON_IsString(text);
     if (*found) gab_gguf_add_text(f->gguf, template_key, text->valuestring);
     cJSON_Delete(config);

@@ -127,7 +127,7 @@ static gab_status put_yarn(const gab_hf_config *c, const cJSON *rope, const char
                            gab_gguf *gguf) {
     static const struct {
         const char *names, *key;
-    } numbers[] = {{"attention_factor", "rope.scaling.yarn_attn_factor"},
+    } numbers[] = {{"attention_factor", "rope.scaling.yarn_magnitude"},
                    {"beta_fast", "rope.scaling.yarn_beta_fast"},
                    {"beta_slow", "rope.scaling.yarn_beta_slow"},
                    {"extrapolation_factor", "rope.scaling.yarn_ext_factor"}};
@@ -143,7 +143,7 @@ static gab_status put_yarn(const gab_hf_config *c, const cJSON *rope, const char
     GAB_TRY(gab_hf_number(c, rope, "mscale", &multiplier));
     GAB_TRY(gab_hf_number(c, rope, "mscale_all_dim", &multiplier_all));
     if (multiplier > 0 && multiplier_all > 0 && !gab_hf_find(rope, "attention_factor"))
-        gab_hf_put_f32(gguf, architecture, "rope.scaling.yarn_attn_factor",
+        gab_hf_put_f32(gguf, architecture, "rope.scaling.yarn_magnitude",
                        yarn_growth(factor, multiplier) / yarn_growth(factor, multiplier_all));
     if (cJSON_IsFalse(gab_hf_find(rope, "truncate")))
         gab_hf_put_bool(gguf, architecture, "rope.scaling.yarn_truncate", false);
