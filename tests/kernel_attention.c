@@ -11,8 +11,7 @@ typedef struct shape {
     uint32_t window;
     float softcap, scale;
     bool sinks; /* each head has one */
-    bool tail;  /* the first key of a page scores q_scale and has no value, all others 0: small shares are all that
-                   counts */
+    bool tail;  /* a page's first key scores q_scale and has no value, the others 0: small shares alone count */
 } shape;
 
 /* What the case at hand runs: one shape a case, since CPU drivers compile a kernel for seconds. */
@@ -197,7 +196,7 @@ GAB_TEST(decode_128_f32) {
     gab_test_each_device(decode_now);
 }
 
-/* Scores of +-80 and +-1e4, all equal, of queries with one large value that does not matter, and far below the largest.
+/* Scores of +-80 and +-1e4, all equal, far below the largest, and of queries with one large value that does not matter.
  */
 static void decode_scores(gab_vk *vk, gab_kernel_set set) {
     decode(vk, set, &(shape){64, 3, 3, true, 15, .scale = 0.25f, .tail = true});
@@ -374,7 +373,7 @@ GAB_TEST(prefill_128_f32) {
     gab_test_each_device(prefill_now);
 }
 
-/* The same. */
+/* As decode_scores. */
 static void prefill_scores(gab_vk *vk, gab_kernel_set set) {
     prefill(vk, set, &(shape){64, 3, 3, true, 15, .scale = 0.25f, .tail = true});
     prefill(vk, set, &(shape){64, 3, 3, true, 80});
